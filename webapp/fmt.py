@@ -1,0 +1,83 @@
+"""Times, durations and calls as a person reads them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from webapp.text import clean
+
+
+def utc(timestamp: float) -> datetime:
+    """Return seconds since the epoch as an aware UTC time; times out of range become the nearest end."""
+    return datetime.fromtimestamp(min(max(timestamp, 0.0), 253402300799.0), UTC)
+
+
+def iso(timestamp: float) -> str:
+    """Return ``2026-11-23T14:32:20.174Z``, what a ``<time datetime>`` wants."""
+    return utc(timestamp).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def exact_time(timestamp: float) -> str:
+    """Return ``2026-11-23 14:32:20.174 UTC``."""
+    return utc(timestamp).strftime("%Y-%m-%d %H:%M:%S.") + f"{utc(timestamp).microsecond // 1000:03d} UTC"
+
+
+def short_time(timestamp: float) -> str:
+    """Return ``Nov 23 14:32:20``, the list's text until the browser writes it in the viewer's own zone."""
+    return utc(timestamp).strftime("%b %d %H:%M:%S")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in the unit a person would use: ``3 ms``, ``5.01 s``, ``2 min 5 s``, ``3 h 10 min``."""
+    if seconds is None:
+        return "–"
+    seconds = max(seconds, 0.0)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def count(number: int, cap: int) -> str:
+    """Return ``1,234``, or ``10,000+`` when the number passed the cap."""
+    return f"{cap:,}+" if number > cap else f"{number:,}"
+
+
+def short_name(name: str) -> str:
+    """Return the last part of a dotted task name."""
+    return name.rpartition(".")[2] or name
+
+
+def arguments(args: str | None, kwargs: str | None, exact: bool) -> str:
+    """Return a call's arguments as one line: ``1, 2, chance=0.7``.
+
+    ``args`` and ``kwargs`` are JSON when ``exact``, else the shortened ``repr`` that an event carries.
+    """
+    if exact:
+        try:
+            positional, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
+            parts = [python(value) for value in positional]
+            return ", ".join(parts + [f"{clean(str(key))}={python(value)}" for key, value in named.items()])
+        except (ValueError, TypeError, AttributeError):
+            return ""
+    parts = [_unwrap(args or ""), "" if kwargs in (None, "", "{}") else f"**{kwargs}"]
+    return ", ".join(part for part in parts if part)
+
+
+def _unwrap(text: str) -> str:
+    if text[:1] in "([" and text[-1:] in ")]":
+        return text[1:-1].removesuffix(",")
+    return text
+
+
+def python(value: Any) -> str:
+    """Return a JSON value as Python writes it, which is how a task's author thinks of it."""
+    return clean(repr(value))

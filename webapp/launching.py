@@ -1,0 +1,68 @@
+"""Starts a run: refuse what would harm, commit the row, publish the message."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from webapp.checks import check_arguments, exact_json
+from webapp.errors import BrokerError
+from webapp.extensions import db
+from webapp.outbox import Message, mark_sent, mark_waiting, new_row, publish
+from webapp.queries import bump, runs
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What became of a submission: ``error`` is None when the broker has the message."""
+
+    task_id: str
+    error: str | None = None
+
+
+def launch(
+    app: Flask, name: str, args: list[Any], kwargs: dict[str, Any] | None = None, task_id: str | None = None
+) -> Launched:
+    """Start a run of the task ``name`` and return its task id.
+
+    The row is committed before the message is published, so an accepted run is never lost: while the broker is
+    away it waits in the outbox. A ``task_id`` that has been used for the same call is that call, submitted twice;
+    used for another call it is replaced. Raises ``RefusedError`` for arguments that would harm a worker, before
+    anything is stored.
+    """
+    check_arguments(args, kwargs)
+    message = Message(task_id or str(uuid.uuid4()), name, exact_json(args), exact_json(kwargs or {}), attempts=1)
+    known = _insert(app, message)
+    if known is not None:
+        if known == (message.name, message.args, message.kwargs):
+            return Launched(message.task_id)
+        return launch(app, name, args, kwargs)
+    try:
+        publish(app, message)
+    except BrokerError as fault:
+        with db.engine.begin() as connection:
+            mark_waiting(connection, message, time.time(), str(fault))
+        return Launched(message.task_id, str(fault))
+    with db.engine.begin() as connection:
+        mark_sent(connection, [message.task_id], time.time())
+    return Launched(message.task_id)
+
+
+def _insert(app: Flask, message: Message) -> tuple[str, str, str] | None:
+    """Commit the row, or return the call that the row of that task id stands for already."""
+    try:
+        with db.engine.begin() as connection:
+            row = new_row(app, message, time.time())
+            connection.execute(insert(runs).values(changed=bump(connection), **row))
+        return None
+    except IntegrityError:
+        with db.engine.connect() as connection:
+            columns = select(runs.c.name, runs.c.args, runs.c.kwargs)
+            row = connection.execute(columns.where(runs.c.task_id == message.task_id)).one()
+        return row.name, row.args, row.kwargs

@@ -1,0 +1,1 @@
+"""The recorder: the process that turns Celery's events and results into rows."""

@@ -1,0 +1,118 @@
+"""Turns one of Celery's task events into facts about a run; pure, and proof against any event whatever.
+
+The fields of each event are those of Celery's documentation, "Monitoring and Management", Event Reference.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from webapp.merge import REPR, Facts, Step
+from webapp.states import STATE_MAX, rank
+from webapp.text import NAME_MAX, tidy
+
+STATES_OF_EVENTS: Final[dict[str, str]] = {
+    "task-sent": "PENDING",
+    "task-received": "RECEIVED",
+    "task-started": "STARTED",
+    "task-retried": "RETRY",
+    "task-succeeded": "SUCCESS",
+    "task-failed": "FAILURE",
+    "task-rejected": "REJECTED",
+    "task-revoked": "REVOKED",
+}
+_TEXTS: Final = ("name", "queue", "root_id", "parent_id")
+EXCEPTION_MAX: Final = 4096
+"""Longest exception text kept, in characters; the traceback ends with the whole of it anyway."""
+
+
+def task_id_of(event: dict[str, Any]) -> str | None:
+    """Return the cleaned task id of an event, or None when it has none that could be one."""
+    task_id = event.get("uuid")
+    return tidy(task_id) if isinstance(task_id, str) and 0 < len(task_id) <= NAME_MAX else None
+
+
+def facts_of(event: dict[str, Any], received_at: float, value_max: int) -> Facts | None:
+    """Return what an event says, or None when it says nothing about a run's state.
+
+    ``received_at`` (seconds UTC) stands in for a timestamp that is missing or impossible; ``value_max`` bounds
+    each text, in characters.
+    """
+    state = STATES_OF_EVENTS.get(str(event.get("type")))
+    if state is None or (state == "REJECTED" and event.get("requeue")):
+        return None
+    at = _number(event.get("timestamp"), 0.0, 1e11, received_at)
+    hostname = tidy(event.get("hostname")) or ""
+    facts: Facts = {"created_at": at, "key": (rank(state), at, int(_number(event.get("clock"), 0, 2**62, 0)), state)}
+    for field in _TEXTS:
+        if isinstance(event.get(field), str):
+            facts[field] = tidy(event[field]) or ""  # type: ignore[literal-required]
+    if state == "PENDING":
+        facts["sent_at"], facts["origin"] = at, hostname
+    else:
+        facts["worker"] = (at, hostname)
+    if state in ("PENDING", "RECEIVED"):
+        _add_message(facts, event, value_max)
+    _ADD.get(state, _add_nothing)(facts, event, at, value_max)
+    return facts
+
+
+def _add_message(facts: Facts, event: dict[str, Any], value_max: int) -> None:
+    if "args" in event or "kwargs" in event:
+        facts["arguments"] = (REPR, tidy(event.get("args"), value_max) or "", tidy(event.get("kwargs"), value_max) or "")
+    if event.get("retries"):
+        facts["retries"] = int(_number(event["retries"], 0, 2**31 - 1, 0))
+    for field in ("eta", "expires"):
+        if event.get(field) is not None:
+            facts[field] = (tidy(event[field]) or "")[:64]  # type: ignore[literal-required]
+
+
+def _add_nothing(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    """RECEIVED, REJECTED and the like carry nothing more."""
+
+
+def _add_received(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    facts["received_at"] = at
+
+
+def _add_started(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    facts["started_at"] = at
+    facts["steps"] = frozenset({(at, "started", facts["worker"][1])})
+
+
+def _add_retried(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    step: Step = (at, "retried", (tidy(event.get("exception")) or "")[:STATE_MAX * 4])
+    facts["steps"] = frozenset({step})
+
+
+def _add_succeeded(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    facts["outcome"] = (facts["key"][0], REPR, at, tidy(event.get("result"), value_max) or "", "", "")
+    if event.get("runtime") is not None:
+        facts["runtime"] = _number(event["runtime"], 0.0, 1e11, 0.0)
+
+
+def _add_failed(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    exception = tidy(event.get("exception"), EXCEPTION_MAX) or ""
+    facts["outcome"] = (facts["key"][0], REPR, at, "", exception, tidy(event.get("traceback"), value_max) or "")
+
+
+def _add_revoked(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+    why = "expired" if event.get("expired") else "terminated" if event.get("terminated") else "revoked"
+    facts["outcome"] = (facts["key"][0], REPR, at, "", why, "")
+
+
+_ADD: Final = {
+    "RECEIVED": _add_received,
+    "STARTED": _add_started,
+    "RETRY": _add_retried,
+    "SUCCESS": _add_succeeded,
+    "FAILURE": _add_failed,
+    "REVOKED": _add_revoked,
+}
+
+
+def _number(value: Any, low: float, high: float, otherwise: float) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high:
+        return value
+    return otherwise

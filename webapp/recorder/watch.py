@@ -1,0 +1,74 @@
+"""Looks after live runs: their progress, and ends whose event was missed, both from the result backend."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from celery import Celery
+from sqlalchemy import Engine, Row, or_, select
+
+from webapp.merge import Facts
+from webapp.queries import runs
+from webapp.recorder.results import read_results
+from webapp.recorder.writer import write
+from webapp.states import LIVE_RANK, READY_RANK
+
+BATCH: Final = 500
+"""Most runs looked at in one turn; with more live runs than that, they take turns."""
+
+_COLUMNS: Final = [runs.c[name] for name in ("id", "task_id", "state", "state_at", "progress_current", "progress_total")]
+
+
+@dataclass(slots=True)
+class Watch:
+    """A walk in circles over the live runs; ``position`` is the id of the last one seen."""
+
+    running_only: bool
+    position: int = 0
+
+    def look(self, engine: Engine, celery: Celery, value_max: int) -> int:
+        """Read the next live runs' stored state and write what is new; return how many rows changed."""
+        rows = self._next(engine)
+        if not rows:
+            return 0
+        now = time.time()
+        by_id = {row.task_id: row for row in rows}
+        found = read_results(celery, by_id, now, value_max)
+        news = {task_id: dated for task_id, facts in found if (dated := _news(by_id[task_id], facts, now))}
+        return write(engine, news)
+
+    def _next(self, engine: Engine) -> list[Row[Any]]:
+        sent = or_(runs.c.publish_state.is_(None), runs.c.publish_state == "sent")
+        live = select(*_COLUMNS).where(runs.c.rank <= LIVE_RANK, sent).order_by(runs.c.id).limit(BATCH)
+        if self.running_only:
+            live = live.where(runs.c.rank == LIVE_RANK, runs.c.state != "RECEIVED")
+        with engine.connect() as connection:
+            rows = list(connection.execute(live.where(runs.c.id > self.position)))
+            if not rows and self.position:
+                rows = list(connection.execute(live))
+        self.position = rows[-1].id if len(rows) == BATCH else 0
+        return rows
+
+
+def _news(row: Row[Any], facts: Facts, now: float) -> Facts | None:
+    """Return the facts dated so that they win, or None when the row says the same already.
+
+    A stored live state carries no date. It is the state of this moment, so it is later than the row's, whatever
+    the worker's clock shows.
+    """
+    state_rank, at, clock, state = facts["key"]
+    if state_rank >= READY_RANK:
+        return facts
+    _, current, total = facts.get("progress", (0.0, row.progress_current, row.progress_total))
+    if (state, current, total) == (row.state, row.progress_current, row.progress_total):
+        return None
+    at = max(now, math.nextafter(row.state_at, math.inf))
+    dated: Facts = {**facts, "key": (state_rank, at, clock, state), "created_at": now}
+    if "progress" in facts:
+        dated["progress"] = (at, current, total)
+    if "worker" in facts:
+        dated["worker"] = (at, facts["worker"][1])
+    return dated

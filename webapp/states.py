@@ -1,0 +1,69 @@
+"""The states of a run: their rank in the merge, their word and tone on a page, their group in the filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+STATE_MAX: Final = 50
+"""Longest state name kept, in characters; Celery's result tables use the same bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How one state is ranked and shown.
+
+    ``rank`` orders what contradicting observations say (see ``merge``); ``tone`` is a colour name of the
+    style sheet and never stands without the ``label``.
+    """
+
+    rank: int
+    label: str
+    tone: str
+
+
+PENDING_RANK: Final = 0
+LIVE_RANK: Final = 10
+READY_RANK: Final = 20
+SUCCESS_RANK: Final = 30
+
+# PENDING is what the sender knows, the other live states are what a worker said, so they win against it
+# whatever the two clocks show. Among live states time decides. SUCCESS beats the other ready states because
+# a result that exists cannot be taken back by a second, failed delivery.
+STATES: Final[dict[str, State]] = {
+    "PENDING": State(PENDING_RANK, "Pending", "wait"),
+    "RECEIVED": State(LIVE_RANK, "Received", "wait"),
+    "STARTED": State(LIVE_RANK, "Started", "run"),
+    "RETRY": State(LIVE_RANK, "Retry", "wait"),
+    "SUCCESS": State(SUCCESS_RANK, "Success", "ok"),
+    "FAILURE": State(READY_RANK, "Failure", "bad"),
+    "REVOKED": State(READY_RANK, "Revoked", "off"),
+    "REJECTED": State(READY_RANK, "Rejected", "off"),
+    "IGNORED": State(READY_RANK, "Ignored", "off"),
+}
+
+GROUPS: Final[dict[str, str]] = {
+    "live": "Live",
+    "success": "Success",
+    "failure": "Failure",
+    "other": "Other",
+}
+
+
+def rank(state: str) -> int:
+    """Return the merge rank of a state; a custom state such as PROGRESS ranks as live."""
+    known = STATES.get(state)
+    return known.rank if known else LIVE_RANK
+
+
+def is_ready(state: str) -> bool:
+    """Say whether a run in this state can no longer change.
+
+    These are Celery's ``READY_STATES``, and REJECTED and IGNORED, after which no result follows either.
+    """
+    return rank(state) >= READY_RANK
+
+
+def look(state: str) -> State:
+    """Return label and tone of any state, custom ones included."""
+    return STATES.get(state) or State(LIVE_RANK, state.replace("_", " ").capitalize(), "run")

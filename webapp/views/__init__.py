@@ -1,0 +1,18 @@
+"""The edge: pages, fragments, probes and the answers when something is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def register_views(app: Flask) -> None:
+    """Register every blueprint and error handler."""
+    from webapp.views import assets, changes, faults, fragments, pages, probes
+
+    for module in (pages, fragments, changes, probes):
+        app.register_blueprint(module.blueprint)
+    assets.init_app(app)
+    faults.init_app(app)

@@ -1,0 +1,54 @@
+"""Tells an idle page that something has changed, so that it need not ask: one open answer, no polling."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from flask import Blueprint, Response, request, stream_with_context
+
+from webapp import queries
+from webapp.extensions import db
+from webapp.views import regions
+
+blueprint = Blueprint("changes", __name__)
+
+LOOK_EVERY: Final = 0.5
+SPEAK_EVERY: Final = 5.0
+"""Seconds between signs of life; only by writing does the server notice that a reader has gone."""
+LAST: Final = 50.0
+"""Seconds after which the browser is left to connect anew, so that a restart need not wait for it."""
+
+_open = threading.BoundedSemaphore(8)
+
+
+@blueprint.get("/changes")
+def stream() -> Response:
+    """Answer server-sent events: one named ``change`` as soon as the stamp is not ``since``, then end.
+
+    Each open answer holds a thread, so there are at most eight a process; then 204 tells the browser to stop
+    asking, and the page refreshes when its reader comes back to it.
+    """
+    if not _open.acquire(blocking=False):
+        return Response(status=204)
+    answer = Response(stream_with_context(_events(request.args.get("since", ""))), mimetype="text/event-stream")
+    answer.call_on_close(_open.release)
+    return answer
+
+
+def _events(since: str) -> Iterator[str]:
+    end = time.monotonic() + LAST
+    spoken = 0.0
+    engine = db.engine
+    while (now := time.monotonic()) < end:
+        with engine.connect() as connection:
+            stamp = regions.stamp(queries.environment(connection))
+        if stamp != since:
+            yield f"retry: 1000\nevent: change\ndata: {stamp}\n\n"
+            return
+        if now - spoken > SPEAK_EVERY:
+            spoken = now
+            yield ": still here\n\n"
+        time.sleep(LOOK_EVERY)

@@ -1,0 +1,248 @@
+"""Runs as a page shows them: every text ready, so that templates only loop and look up."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from celery import Celery
+from sqlalchemy import Row
+
+from webapp import fmt
+from webapp.merge import STORED
+from webapp.states import is_ready, look
+
+WAITING: Final = "Waiting for the broker"
+CLIP: Final = 200
+"""Most characters of arguments or outcome in a list."""
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A dot and a word. ``live`` breathes; ``hollow`` is for what has not left this site yet."""
+
+    label: str
+    tone: str
+    live: bool = False
+    hollow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One time in three spellings: for the browser, for a list and exact."""
+
+    iso: str
+    short: str
+    exact: str
+
+    @classmethod
+    def at(cls, timestamp: float) -> Moment:
+        """Spell seconds UTC."""
+        return cls(fmt.iso(timestamp), fmt.short_time(timestamp), fmt.exact_time(timestamp))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; ``text`` is what a screen reader and a person read."""
+
+    current: float
+    total: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run as one line of the ledger."""
+
+    id: int
+    task_id: str
+    path: str
+    badge: Badge
+    name: str
+    short_name: str
+    arguments: str
+    outcome: str
+    tone: str
+    progress: Progress | None
+    wait: str
+    runtime: str
+    running_since: str
+    worker: str
+    created: Moment
+
+
+def run_path(task_id: str) -> str:
+    """Return the path of a run's page below the site's root; any text may be a task id, even ``../x``."""
+    if _PLAIN.issuperset(task_id):
+        return f"runs/{task_id}"
+    return f"run?{urlencode({'task_id': task_id}, quote_via=quote)}"
+
+
+def badge_of(row: Row[Any]) -> Badge:
+    """Return the badge of a run."""
+    if row.publish_state == "new":
+        return Badge(WAITING, "wait", hollow=True)
+    state = look(row.state)
+    label = f"Retry {row.retries + 1}" if row.state == "RETRY" and row.retries is not None else state.label
+    return Badge(label, state.tone, live=not is_ready(row.state))
+
+
+def listed(row: Row[Any]) -> ListedRun:
+    """Return a row of ``queries.page`` as the list shows it."""
+    failed = bool(row.exception)
+    progress = progress_of(row)
+    ready = is_ready(row.state)
+    return ListedRun(
+        id=row.id,
+        task_id=row.task_id,
+        path=run_path(row.task_id),
+        badge=badge_of(row),
+        name=row.name or "unknown task",
+        short_name=fmt.short_name(row.name) or "unknown task",
+        arguments=_clip(fmt.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)),
+        outcome=progress.text if progress else _clip(_outcome(row)),
+        tone="bad" if failed else "",
+        progress=progress,
+        wait=fmt.duration(waited(row)),
+        runtime=fmt.duration(ran(row)),
+        running_since="" if ready or row.started_at is None else fmt.iso(row.started_at),
+        worker=row.worker or "–",
+        created=Moment.at(row.created_at),
+    )
+
+
+def _outcome(row: Row[Any]) -> str:
+    if row.publish_state == "new":
+        return str(row.publish_error or "")
+    if row.exception:
+        return str(row.exception)
+    return "None" if row.result == "null" and row.outcome_exact else str(row.result or "")
+
+
+def _clip(text: str) -> str:
+    line = text if "\n" not in text else " ".join(text.split())
+    return line if len(line) <= CLIP else f"{line[:CLIP]}…"
+
+
+def progress_of(row: Row[Any]) -> Progress | None:
+    """Return how far a live run is, or None when it does not say."""
+    if is_ready(row.state) or row.progress_total is None or row.progress_total <= 0:
+        return None
+    current = min(row.progress_current, row.progress_total)
+    return Progress(current, row.progress_total, f"{current:g} of {row.progress_total:g}")
+
+
+def waited(row: Row[Any]) -> float | None:
+    """Return seconds from sending to the first start, or None while nobody knows."""
+    sent_at = row.sent_at or row.created_at
+    return None if row.started_at is None else max(row.started_at - sent_at, 0.0)
+
+
+def ran(row: Row[Any]) -> float | None:
+    """Return seconds that a finished run took: what its worker measured, else from start to end."""
+    if row.runtime is not None or not is_ready(row.state) or row.started_at is None:
+        return float(row.runtime) if row.runtime is not None else None
+    return max(float(row.state_at - row.started_at), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One station on a run's way: what happened, when, how long after the start of the way, and a note."""
+
+    label: str
+    moment: Moment
+    after: str
+    note: str
+    tone: str = ""
+
+
+def timeline(row: Row[Any]) -> list[Step]:
+    """Return a run's stations in order of time: sent, received, each attempt's start and end."""
+    begin = row.sent_at or row.created_at
+    sender = "from this site" if row.publish_state else row.origin or ""
+    steps: list[tuple[float, str, str, str]] = []
+    if row.sent_at is not None:
+        steps.append((row.sent_at, "Sent", sender, ""))
+    elif row.publish_state:
+        steps.append((row.created_at, "Accepted", sender, "wait"))
+    if row.received_at is not None:
+        steps.append((row.received_at, "Received", row.worker or "", ""))
+    attempts = attempts_of(row)
+    starts = [(at, note) for at, what, note in attempts if what == "started"]
+    failures = [(at, note) for at, what, note in attempts if what == "retried"]
+    for number, (at, note) in enumerate(starts, 1):
+        steps.append((at, f"Attempt {number} started" if len(starts) > 1 or failures else "Started", note, "run"))
+    # The failure of an attempt may be told after the next one began, so each kind is counted by itself.
+    steps += [(at, f"Attempt {number} failed", note, "wait") for number, (at, note) in enumerate(failures, 1)]
+    if is_ready(row.state):
+        took = ran(row)
+        note = f"ran {fmt.duration(took)}" if took is not None else ""
+        steps.append((row.state_at, look(row.state).label, note, look(row.state).tone))
+    # Python's sort keeps the order of equal times, so the order above holds where clocks say nothing.
+    steps.sort(key=lambda step: step[0])
+    return [
+        Step(label, Moment.at(at), f"+{fmt.duration(at - begin)}" if at > begin else "", note, tone)
+        for at, label, note, tone in steps
+    ]
+
+
+def attempts_of(row: Row[Any]) -> list[tuple[float, str, str]]:
+    """Return ``(timestamp, "started" or "retried", note)`` in order of time."""
+    if row.steps:
+        return [(at, what, note) for at, what, note in json.loads(row.steps)]
+    return [] if row.started_at is None else [(row.started_at, "started", row.worker or "")]
+
+
+def argument_lines(row: Row[Any], celery: Celery) -> list[tuple[str, str]]:
+    """Return a run's arguments as ``(parameter, value)``; the parameter is empty where it is not known."""
+    if row.args is None:
+        return []
+    if row.arguments_rank < STORED:
+        return [("", fmt.arguments(row.args, row.kwargs, exact=False) or "none")]
+    try:
+        args, kwargs = json.loads(row.args), json.loads(row.kwargs or "{}")
+    except ValueError:
+        # Longer than what is kept: the cut text is shown as it is.
+        return [("args", row.args), ("kwargs", row.kwargs)]
+    names = _parameters(celery, row.name)
+    lines = [(names[i] if i < len(names) else "", fmt.python(value)) for i, value in enumerate(args)]
+    return lines + [(name, fmt.python(value)) for name, value in kwargs.items()]
+
+
+def _parameters(celery: Celery, name: str) -> list[str]:
+    """Return the names of a task's positional parameters, or nothing when its code is not here."""
+    task = celery.tasks.get(name)
+    if task is None:
+        return []
+    parameters = inspect.signature(task.run).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def source_of_arguments(row: Row[Any]) -> str:
+    """Return a sentence where the arguments shown are not the exact ones, else nothing."""
+    if row.args is None:
+        return "No event has told the arguments yet."
+    if row.arguments_rank < STORED:
+        return "As abridged in Celery's event; the exact arguments are not known."
+    return ""
+
+
+def result_text(row: Row[Any]) -> str:
+    """Return a result for reading: stored JSON indented when it is a list or dictionary."""
+    if row.result is None:
+        return ""
+    if not row.outcome_exact:
+        return str(row.result)
+    try:
+        value = json.loads(row.result)
+    except ValueError:
+        return str(row.result)
+    if value is None:
+        return "None"
+    if isinstance(value, dict | list) and len(row.result) > 60:
+        return fmt.clean(json.dumps(value, indent=2, ensure_ascii=False))
+    return str(row.result)
