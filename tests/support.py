@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -126,7 +128,9 @@ class Stack:
         if part == "redis":
             return answers(self.redis_port)
         if part == "web":
-            return answers(self.port) and self.get_json("/health")[0] == 200
+            with contextlib.suppress(OSError):
+                return self.get_json("/health")[0] == 200
+            return False
         return {"worker": " ready.", "recorder": "Recording events."}[part] in self.log(part)
 
     def log(self, part: str) -> str:
@@ -146,6 +150,13 @@ class Stack:
                 process.wait(timeout=30)
             (self.folder / f"{part}.log").rename(self.folder / f"{part}.{process.pid}.log")
 
+    def revive(self, *parts: str) -> None:
+        """Start parts again that have ended by themselves, as bin/keep does."""
+        for part in parts:
+            if self.parts[part].poll() is not None:
+                self.stop(part)
+                self.start(part)
+
     def stop_all(self) -> None:
         """End everything at once."""
         for part in list(self.parts):
@@ -158,3 +169,8 @@ class Stack:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as answer:
             return answer.code, json.loads(answer.read())
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read from the database."""
+        with contextlib.closing(sqlite3.connect(self.folder / "instance" / "vase.sqlite3", timeout=10)) as database:
+            return database.execute(statement, values).fetchall()

@@ -43,3 +43,8 @@ def answering_worker(celery: Celery) -> str | None:
     """
     replies = celery.control.ping(timeout=PING_TIMEOUT, limit=1)
     return next((hostname for reply in replies for hostname in reply), None)
+
+
+def worker_answers(celery: Celery, hostname: str) -> bool:
+    """Say whether one worker answers a ping within a second."""
+    return bool(celery.control.ping(destination=[hostname], timeout=PING_TIMEOUT, limit=1))

@@ -35,6 +35,8 @@ def init_celery(app: Flask) -> Celery:
 
     celery = Celery("webapp", task_cls=ContextTask)
     celery.config_from_object(app.config, namespace="CELERY")
+    # Celery takes CELERY_RESULT_BACKEND for its name of old even where the namespace makes it the new one.
+    celery.conf.deprecated_settings = None
     # A Celery app is otherwise current only in the thread that made it, and shared_task in a request's
     # thread would find another one without a broker.
     celery.set_default()

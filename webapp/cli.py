@@ -78,10 +78,10 @@ def run_task_command(name: str, arguments: tuple[str, ...], wait: bool) -> None:
 
 
 def _full_name(name: str) -> str:
-    known = [task for task in celery_of(current_app).tasks if not task.startswith("celery.")]
+    known: list[str] = [task for task in celery_of(current_app).tasks if not task.startswith("celery.")]
     if name in known:
         return name
-    fits = [task for task in known if fmt.short_name(task) == name]
+    fits: list[str] = [task for task in known if fmt.short_name(task) == name]
     if len(fits) == 1:
         return fits[0]
     if not fits:

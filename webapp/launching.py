@@ -58,8 +58,8 @@ def _insert(app: Flask, message: Message) -> tuple[str, str, str] | None:
     """Commit the row, or return the call that the row of that task id stands for already."""
     try:
         with db.engine.begin() as connection:
-            row = new_row(app, message, time.time())
-            connection.execute(insert(runs).values(changed=bump(connection), **row))
+            values = new_row(app, message, time.time())
+            connection.execute(insert(runs).values(changed=bump(connection), **values))
         return None
     except IntegrityError:
         with db.engine.connect() as connection:

@@ -56,7 +56,7 @@ class Filter:
         """Read a filter from a query string; what makes no sense is left out."""
         return cls(tidy(values.get("state", "")) or "", tidy(values.get("task", "")) or "", _cursor(values.get("before")))
 
-    def to_params(self, **changed: Any) -> dict[str, str]:
+    def to_params(self, **changed: Any) -> dict[str, Any]:
         """Return the query parameters of this filter, with some of them changed."""
         cursor = f"{self.before[0]!r}_{self.before[1]}" if self.before else ""
         params = {"state": self.state, "task": self.task, "before": cursor} | changed

@@ -10,14 +10,14 @@ from celery import Task, shared_task
 from flask import current_app
 
 
-@shared_task(acks_late=True)
+@shared_task(acks_late=True)  # type: ignore[untyped-decorator]  # Celery carries no type hints
 def divide(x: float, y: float) -> float:
     """Wait ``DIVIDE_SECONDS``, then divide x by y."""
     time.sleep(current_app.config["DIVIDE_SECONDS"])
     return x / y
 
 
-@shared_task(bind=True, acks_late=True)
+@shared_task(bind=True, acks_late=True)  # type: ignore[untyped-decorator]
 def divide_many(self: Task, pairs: list[list[float]], seconds: float = 1.0) -> list[float]:
     """Divide each pair of a list, ``seconds`` apart, and report how far it is."""
     quotients = []
@@ -29,7 +29,7 @@ def divide_many(self: Task, pairs: list[list[float]], seconds: float = 1.0) -> l
     return quotients
 
 
-@shared_task(
+@shared_task(  # type: ignore[untyped-decorator]
     bind=True,
     acks_late=True,
     autoretry_for=(ConnectionError,),

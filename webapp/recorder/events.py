@@ -47,7 +47,7 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int) -> Facts
     facts: Facts = {"created_at": at, "key": (rank(state), at, int(_number(event.get("clock"), 0, 2**62, 0)), state)}
     for field in _TEXTS:
         if isinstance(event.get(field), str):
-            facts[field] = tidy(event[field]) or ""  # type: ignore[literal-required]
+            facts[field] = tidy(event[field]) or ""
     if state == "PENDING":
         facts["sent_at"], facts["origin"] = at, hostname
     else:
@@ -65,7 +65,7 @@ def _add_message(facts: Facts, event: dict[str, Any], value_max: int) -> None:
         facts["retries"] = int(_number(event["retries"], 0, 2**31 - 1, 0))
     for field in ("eta", "expires"):
         if event.get(field) is not None:
-            facts[field] = (tidy(event[field]) or "")[:64]  # type: ignore[literal-required]
+            facts[field] = (tidy(event[field]) or "")[:64]
 
 
 def _add_nothing(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from celery import Celery
 from celery.events import EventReceiver
 from flask import Flask
-from kombu import Consumer
+from kombu.messaging import Consumer
 from kombu.exceptions import OperationalError as BrokerDown
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
@@ -27,8 +27,10 @@ from webapp.merge import Facts, merge
 from webapp.outbox import relay
 from webapp.recorder.events import facts_of, task_id_of
 from webapp.recorder.results import read_results
-from webapp.recorder.signs import Workers, say_goodbye, write_signs
+from webapp.recorder.rescue import rescue
+from webapp.recorder.signs import hostnames_online, say_goodbye, write_signs
 from webapp.recorder.watch import Watch
+from webapp.recorder.workers import Lost, Workers
 from webapp.recorder.writer import record_each
 from webapp.states import READY_RANK
 
@@ -163,11 +165,13 @@ class Upkeep:
         self.recorder = recorder
         self.celery = celery_of(app)
         self.broker_error: str | None = "not asked yet"
+        self.lost: list[Lost] = []
         self.running = Watch(running_only=True)
         self.live = Watch(running_only=False)
         self.jobs: list[tuple[float, Callable[[], None]]] = [
             (2.0, self._beat),
             (0.5, self._relay),
+            (1.0, self._rescue),
             (0.4, partial(self._look, self.running)),
             (3.0, partial(self._look, self.live)),
             (10.0, self._enable_events),
@@ -206,8 +210,16 @@ class Upkeep:
             self.broker_error = str(fault)
         if self.broker_error is None and was is not None:
             relay(self.app, self.engine, impatient=True)
-        self.recorder.workers.drop_silent(time.time())
+            # Silence says nothing about workers while the broker itself was silent.
+            self.recorder.workers.forgive(time.time())
+        if self.broker_error is None:
+            self.lost += self.recorder.workers.take_silent(time.time())
         write_signs(self.engine, self.recorder.workers, self.broker_error)
+
+    def _rescue(self) -> None:
+        while self.lost and self.broker_error is None:
+            rescue(self.engine, publisher_of(self.app), self.lost[0])
+            self.lost.pop(0)
 
     def _relay(self) -> None:
         if self.broker_error is None:
@@ -229,6 +241,8 @@ def record(app: Flask, stopping: threading.Event) -> None:
     # A hung Redis must not hold the recorder for Celery's default of two minutes.
     celery_of(app).conf.update(redis_socket_timeout=SOCKET_TIMEOUT, redis_socket_connect_timeout=SOCKET_TIMEOUT)
     recorder = EventRecorder(app, engine, stopping)
+    for hostname in hostnames_online(engine):
+        recorder.workers.expect(hostname, time.time())
     upkeep = threading.Thread(target=_keep_up, args=(app, Upkeep(app, engine, recorder)), name="upkeep", daemon=True)
     upkeep.start()
     try:

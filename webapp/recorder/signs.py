@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from webapp.queries import bump, recorders, workers
-from webapp.text import tidy
+from webapp.recorder.workers import Workers
 
 FORGET_AFTER: Final = 24 * 3600.0
 """Seconds after which a silent worker or recorder is forgotten."""
-SILENCE: Final = 5.0
-"""Heartbeats that a worker may miss before it counts as offline."""
 
 
 def recorder_name() -> str:
@@ -24,34 +21,7 @@ def recorder_name() -> str:
     return f"{os.getpid()}@{socket.gethostname()}"
 
 
-@dataclass(slots=True)
-class Workers:
-    """Workers by hostname: when the last sign came (this machine's clock) and how long a silence means offline."""
-
-    seen: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def hear(self, event: dict[str, Any], now: float) -> bool:
-        """Take a worker event; return whether this worker was not online before."""
-        hostname = tidy(event.get("hostname"))
-        if not hostname:
-            return False
-        frequency = event.get("freq")
-        allowed = SILENCE * (frequency if isinstance(frequency, int | float) and 0 < frequency < 3600 else 2.0)
-        known = hostname in self.seen
-        if event.get("type") == "worker-offline":
-            self.seen.pop(hostname, None)
-            return False
-        self.seen[hostname] = (now, allowed)
-        return not known
-
-    def drop_silent(self, now: float) -> None:
-        """Forget the workers whose silence has lasted too long."""
-        for hostname, (seen_at, allowed) in list(self.seen.items()):
-            if now - seen_at > allowed:
-                self.seen.pop(hostname, None)
-
-
-def write_signs(engine: Engine, online: Workers, broker_error: str | None) -> None:
+def write_signs(engine: Engine, workers_heard: Workers, broker_error: str | None) -> None:
     """Write this recorder's heartbeat and the workers' signs.
 
     The version grows only when something a page shows has changed: a worker came or went, the broker did, or
@@ -68,15 +38,15 @@ def write_signs(engine: Engine, online: Workers, broker_error: str | None) -> No
             connection.execute(update(recorders).where(recorders.c.name == me).values(**beat))
         known = {row.hostname: row for row in connection.execute(select(workers))}
         changed = before is None or before.broker_ok != beat["broker_ok"]
-        changed |= _write_workers(connection, online, known)
+        changed |= _write_workers(connection, workers_heard.online(), known)
         if changed:
             bump(connection)
         connection.execute(delete(recorders).where(recorders.c.beat_at < now - FORGET_AFTER))
 
 
-def _write_workers(connection: Connection, online: Workers, known: dict[str, Any]) -> bool:
+def _write_workers(connection: Connection, online: dict[str, float], known: dict[str, Any]) -> bool:
     changed = False
-    for hostname, (seen_at, _) in list(online.seen.items()):
+    for hostname, seen_at in online.items():
         row = known.get(hostname)
         if row is None:
             connection.execute(insert(workers).values(hostname=hostname, seen_at=seen_at, online=True))
@@ -84,10 +54,16 @@ def _write_workers(connection: Connection, online: Workers, known: dict[str, Any
             statement = update(workers).where(workers.c.hostname == hostname)
             connection.execute(statement.values(seen_at=seen_at, online=True))
         changed |= row is None or not row.online
-    gone = [name for name, row in known.items() if row.online and name not in online.seen]
+    gone = [name for name, row in known.items() if row.online and name not in online]
     if gone:
         connection.execute(update(workers).where(workers.c.hostname.in_(gone)).values(online=False))
     return changed or bool(gone)
+
+
+def hostnames_online(engine: Engine) -> list[str]:
+    """Return the workers that were online when a recorder last wrote."""
+    with engine.connect() as connection:
+        return list(connection.execute(select(workers.c.hostname).where(workers.c.online)).scalars())
 
 
 def say_goodbye(engine: Engine) -> None:

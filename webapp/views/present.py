@@ -14,6 +14,7 @@ from sqlalchemy import Row
 from webapp import fmt
 from webapp.merge import STORED
 from webapp.states import is_ready, look
+from webapp.text import clean
 
 WAITING: Final = "Waiting for the broker"
 CLIP: Final = 200
@@ -244,5 +245,5 @@ def result_text(row: Row[Any]) -> str:
     if value is None:
         return "None"
     if isinstance(value, dict | list) and len(row.result) > 60:
-        return fmt.clean(json.dumps(value, indent=2, ensure_ascii=False))
+        return clean(json.dumps(value, indent=2, ensure_ascii=False))
     return str(row.result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from celery import Celery
 from flask import current_app, url_for
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Row
 
 from webapp import fmt, queries
 from webapp.queries import COUNT_CAP, PAGE_SIZE, Environment, Filter
-from webapp.states import GROUPS, is_ready
+from webapp.states import GROUPS, is_ready, look
 from webapp.views import present
 
 
@@ -63,7 +64,7 @@ def _tabs(wanted: Filter, totals: dict[str, int]) -> list[dict[str, Any]]:
     named = {"": "All", **GROUPS}
     tabs = [(group, label, fmt.count(totals[group], COUNT_CAP)) for group, label in named.items()]
     if wanted.state and wanted.state not in named:
-        tabs.append((wanted.state, present.look(wanted.state).label, ""))
+        tabs.append((wanted.state, look(wanted.state).label, ""))
     return [
         {"label": label, "count": n, "here": wanted.state == group, "params": wanted.to_params(state=group, before="")}
         for group, label, n in tabs
@@ -94,7 +95,7 @@ def run_version(around: Environment, changed: int) -> str:
 
 def flower_link(task_id: str) -> str:
     """Return the address of the same run in Flower."""
-    return f"{current_app.config['FLOWER_URL']}/task/{present.quote(task_id, safe='')}"
+    return f"{current_app.config['FLOWER_URL']}/task/{quote(task_id, safe='')}"
 
 
 def _facts(row: Row[Any]) -> list[tuple[str, str]]:

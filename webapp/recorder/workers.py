@@ -1,0 +1,93 @@
+"""The workers that are heard, each by hostname and process, and those that fell silent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from webapp.text import tidy
+
+SILENCE: Final = 5.0
+"""Heartbeats that a worker may miss before it counts as gone."""
+HEARTBEAT: Final = 2.0
+"""Seconds between heartbeats where a worker does not say."""
+
+
+@dataclass(slots=True)
+class Sign:
+    """A worker process: first and last sign of life, and how long a silence means that it is gone.
+
+    ``born_at`` is by the worker's clock, ``seen_at`` by ours; seconds UTC. A process that was not heard when it
+    came up may be of any age, so it counts as older than everything: nothing is taken for another's work.
+    """
+
+    born_at: float
+    seen_at: float
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker process that fell silent without a goodbye.
+
+    What it had begun began before ``before`` (its clock): a new process of the same name was born then.
+    """
+
+    hostname: str
+    before: float
+    replaced: bool
+
+
+@dataclass(slots=True)
+class Workers:
+    """Worker processes by hostname and process id."""
+
+    signs: dict[tuple[str, int], Sign] = field(default_factory=dict)
+
+    def hear(self, event: dict[str, Any], now: float) -> bool:
+        """Take a worker event; return whether this process was not known before."""
+        hostname = tidy(event.get("hostname"))
+        if not hostname:
+            return False
+        pid, frequency, at = event.get("pid"), event.get("freq"), event.get("timestamp")
+        key = (hostname, pid if isinstance(pid, int) else 0)
+        if event.get("type") == "worker-offline":
+            self.signs.pop(key, None)
+            return False
+        steady = isinstance(frequency, int | float) and 0 < frequency < 3600
+        allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
+        known = self.signs.get(key)
+        if known:
+            known.seen_at, known.allowed = now, allowed
+            return False
+        born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
+        self.signs[key] = Sign(born_at, now, allowed)
+        return True
+
+    def online(self) -> dict[str, float]:
+        """Return hostnames and when each was last heard."""
+        heard: dict[str, float] = {}
+        for (hostname, _), sign in list(self.signs.items()):
+            heard[hostname] = max(sign.seen_at, heard.get(hostname, 0.0))
+        return heard
+
+    def expect(self, hostname: str, now: float) -> None:
+        """Wait for a worker that an earlier recorder heard; if it stays silent, it was lost in between."""
+        self.signs[hostname, 0] = Sign(-math.inf, now, SILENCE * HEARTBEAT)
+
+    def forgive(self, now: float) -> None:
+        """Begin to count every silence anew, after one that was not the workers' own."""
+        for sign in list(self.signs.values()):
+            sign.seen_at = now
+
+    def take_silent(self, now: float) -> list[Lost]:
+        """Forget the processes whose silence has lasted too long, and return them."""
+        lost = []
+        for (hostname, pid), sign in list(self.signs.items()):
+            if now - sign.seen_at <= sign.allowed:
+                continue
+            self.signs.pop((hostname, pid), None)
+            heirs = [s.born_at for (name, _), s in list(self.signs.items()) if name == hostname]
+            lost.append(Lost(hostname, min(heirs, default=math.inf), bool(heirs)))
+        return lost
