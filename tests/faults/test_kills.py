@@ -85,6 +85,16 @@ def test_what_ends_while_no_recorder_runs_is_recorded_by_the_next(own_stack: Sta
     wait_until(lambda: states(own_stack) == wanted, "all ends are known")
 
 
+def test_what_others_sent_and_ran_while_no_recorder_ran_is_found_by_the_next(own_stack: Stack) -> None:
+    own_stack.start("redis")
+    own_stack.start("worker")
+    own_stack.run("flask", "--app", "app", "shell", input="divide.delay(7, 2); divide.delay(7, 0)\n")
+    wait_until(lambda: executions(own_stack) == 1 and "ZeroDivisionError" in own_stack.log("worker"), "both have run")
+    own_stack.start("recorder")
+    wanted = [("[7, 0]", "FAILURE"), ("[7, 2]", "SUCCESS")]
+    wait_until(lambda: sorted(states(own_stack)) == wanted, "both are known")
+
+
 def test_every_answered_submission_survives_kills_of_the_web_server(own_stack: Stack) -> None:
     own_stack.start("redis")
     own_stack.start("worker", "recorder", "web")

@@ -29,6 +29,7 @@ from webapp.recorder.events import facts_of, task_id_of
 from webapp.recorder.results import read_results
 from webapp.recorder.rescue import rescue
 from webapp.recorder.signs import hostnames_online, say_goodbye, write_signs
+from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch
 from webapp.recorder.workers import Lost, Workers
 from webapp.recorder.writer import record_each
@@ -42,6 +43,8 @@ BACKLOG_RUNS: Final = 50_000
 """Runs held while the database is away; then events stay in Redis."""
 BACKOFF_MAX: Final = 5.0
 SOCKET_TIMEOUT: Final = 2.0
+SWEEP_SECONDS: Final = 300.0
+"""Seconds between walks over all stored results; one also follows each start and each return of the broker."""
 DATABASE_AWAY: Final = (OperationalError, InterfaceError)
 BROKER_AWAY: Final = (BrokerDown, RedisError, OSError, BrokerError)
 
@@ -168,12 +171,15 @@ class Upkeep:
         self.lost: list[Lost] = []
         self.running = Watch(running_only=True)
         self.live = Watch(running_only=False)
+        self.sweep = Sweep()
         self.jobs: list[tuple[float, Callable[[], None]]] = [
             (2.0, self._beat),
             (0.5, self._relay),
             (1.0, self._rescue),
             (0.4, partial(self._look, self.running)),
             (3.0, partial(self._look, self.live)),
+            (0.2, self._sweep),
+            (SWEEP_SECONDS, self.sweep.start),
             (10.0, self._enable_events),
         ]
 
@@ -209,6 +215,7 @@ class Upkeep:
         except BrokerError as fault:
             self.broker_error = str(fault)
         if self.broker_error is None and was is not None:
+            self.sweep.start()
             relay(self.app, self.engine, impatient=True)
             # Silence says nothing about workers while the broker itself was silent.
             self.recorder.workers.forgive(time.time())
@@ -228,6 +235,10 @@ class Upkeep:
     def _look(self, watch: Watch) -> None:
         if self.broker_error is None:
             watch.look(self.engine, self.celery, self.recorder.value_max)
+
+    def _sweep(self) -> None:
+        if self.broker_error is None:
+            self.sweep.step(self.engine, self.celery, self.recorder.value_max)
 
     def _enable_events(self) -> None:
         self.recorder.new_worker.clear()
