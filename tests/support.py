@@ -96,7 +96,9 @@ class Stack:
         """Bring the database up to date."""
         self.run("flask", "--app", "app", "db", "upgrade")
 
-    def run(self, program: str, *arguments: str, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, timeout: float = 60, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program of the virtual environment in the project folder and return what it said."""
         result = subprocess.run(
             [str(BIN / program), *arguments],

@@ -175,9 +175,9 @@ def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         given = overrides.get(setting.name, os.environ.get(setting.name))
         values[setting.name] = setting.default if given in (None, "") else _read(setting, given)
     for name, text in os.environ.items():
-        if name not in known and name.removeprefix(CELERY_PREFIX).lower() in CELERY_OPTIONS:
-            if name.startswith(CELERY_PREFIX):
-                values[name] = _read_celery(name, text)
+        option = name.removeprefix(CELERY_PREFIX).lower()
+        if name.startswith(CELERY_PREFIX) and name not in known and option in CELERY_OPTIONS:
+            values[name] = _read_celery(name, text)
     values.update({name: value for name, value in overrides.items() if name not in known})
     _derive(values, root)
     return values
@@ -240,8 +240,8 @@ def _secret_key(path: Path) -> str:
     """
     if not path.exists():
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+        draft.touch(mode=0o600, exist_ok=False)
+        draft.write_text(secrets.token_hex(32))
         try:
             os.link(draft, path)
         except FileExistsError:

@@ -54,7 +54,9 @@ class Filter:
     @classmethod
     def parse(cls, values: Any) -> Filter:
         """Read a filter from a query string; what makes no sense is left out."""
-        return cls(tidy(values.get("state", "")) or "", tidy(values.get("task", "")) or "", _cursor(values.get("before")))
+        return cls(
+            tidy(values.get("state", "")) or "", tidy(values.get("task", "")) or "", _cursor(values.get("before"))
+        )
 
     def to_params(self, **changed: Any) -> dict[str, Any]:
         """Return the query parameters of this filter, with some of them changed."""
@@ -95,7 +97,9 @@ def environment(connection: Connection) -> Environment:
     """Return the state of the parts, from what the recorder last wrote; one cheap query."""
     version, beat, broker_ok, broker_error, online = connection.execute(_ENVIRONMENT).one()
     alive = beat is not None and time.time() - beat < RECORDER_STALE
-    return Environment(version, beat, alive, bool(broker_ok) if alive else None, broker_error, online if alive else None)
+    return Environment(
+        version, beat, alive, bool(broker_ok) if alive else None, broker_error, online if alive else None
+    )
 
 
 def bump(connection: Connection) -> int:

@@ -40,6 +40,6 @@ def divide_many(self: Task, pairs: list[list[float]], seconds: float = 1.0) -> l
 )
 def unreliable_divide(self: Task, x: float, y: float, chance: float = 0.5) -> dict[str, Any]:
     """Divide x by y over a line that fails with the given chance, and try again with growing pauses."""
-    if random.random() < chance:
+    if random.random() < chance:  # noqa: S311  # nothing secret hangs on it
         raise ConnectionError(f"The line dropped on attempt {self.request.retries + 1}")
     return {"quotient": x / y, "attempts": self.request.retries + 1}

@@ -60,7 +60,11 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int) -> Facts
 
 def _add_message(facts: Facts, event: dict[str, Any], value_max: int) -> None:
     if "args" in event or "kwargs" in event:
-        facts["arguments"] = (REPR, tidy(event.get("args"), value_max) or "", tidy(event.get("kwargs"), value_max) or "")
+        facts["arguments"] = (
+            REPR,
+            tidy(event.get("args"), value_max) or "",
+            tidy(event.get("kwargs"), value_max) or "",
+        )
     if event.get("retries"):
         facts["retries"] = int(_number(event["retries"], 0, 2**31 - 1, 0))
     for field in ("eta", "expires"):
@@ -82,7 +86,7 @@ def _add_started(facts: Facts, event: dict[str, Any], at: float, value_max: int)
 
 
 def _add_retried(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
-    step: Step = (at, "retried", (tidy(event.get("exception")) or "")[:STATE_MAX * 4])
+    step: Step = (at, "retried", (tidy(event.get("exception")) or "")[: STATE_MAX * 4])
     facts["steps"] = frozenset({step})
 
 

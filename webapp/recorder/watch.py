@@ -19,7 +19,9 @@ from webapp.states import LIVE_RANK, READY_RANK
 BATCH: Final = 500
 """Most runs looked at in one turn; with more live runs than that, they take turns."""
 
-_COLUMNS: Final = [runs.c[name] for name in ("id", "task_id", "state", "state_at", "progress_current", "progress_total")]
+_COLUMNS: Final = [
+    runs.c[name] for name in ("id", "task_id", "state", "state_at", "progress_current", "progress_total")
+]
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
+from sqlalchemy import Engine, Row, bindparam, insert, select, update
 
 from webapp.merge import Facts, merge
 from webapp.queries import bump, runs
@@ -67,7 +67,9 @@ def _plan(
     return inserts, updates
 
 
-def record_each(engine: Engine, batch: Mapping[str, Facts], connection_errors: tuple[type[Exception], ...]) -> list[str]:
+def record_each(
+    engine: Engine, batch: Mapping[str, Facts], connection_errors: tuple[type[Exception], ...]
+) -> list[str]:
     """Write a batch; one that the database refuses is halved until only the bad rows are left out.
 
     Returns the task ids left out. Errors in ``connection_errors`` are raised: they say nothing about a row.
@@ -77,7 +79,8 @@ def record_each(engine: Engine, batch: Mapping[str, Facts], connection_errors: t
         return []
     except connection_errors:
         raise
-    except Exception:
+    # What a database refuses shows as anything from DataError to UnicodeEncodeError.
+    except Exception:  # noqa: BLE001
         if len(batch) == 1:
             return list(batch)
         items = list(batch.items())

@@ -69,6 +69,6 @@ def run(task_id: str | None) -> str:
         row = queries.run_by_id(connection, wanted)
         around = queries.environment(connection)
     if row is None:
-        abort(404, regions.Unknown(wanted[: NAME_MAX]))
+        abort(404, regions.Unknown(wanted[:NAME_MAX]))
     context: dict[str, Any] = regions.run_region(row, around, celery_of(current_app))
     return render_template("runs/show.html", **context)

@@ -1,0 +1,116 @@
+"""Everything a recorder does by the clock: heartbeat, relay of the outbox, live runs, lost workers, stored results."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from flask import Flask
+from sqlalchemy import Engine
+
+from webapp.broker import ping
+from webapp.celery_app import celery_of, publisher_of
+from webapp.errors import BrokerError
+from webapp.outbox import relay
+from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
+from webapp.recorder.hearing import EventRecorder
+from webapp.recorder.rescue import rescue
+from webapp.recorder.signs import write_signs
+from webapp.recorder.sweep import Sweep
+from webapp.recorder.watch import Watch
+from webapp.recorder.workers import Lost
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 300.0
+"""Seconds between walks over all stored results; one also follows each start and each return of the broker."""
+
+
+class Upkeep:
+    """The jobs, each with its period in seconds. One that fails is logged and tried again at its next time."""
+
+    def __init__(self, app: Flask, engine: Engine, recorder: EventRecorder) -> None:
+        self.app = app
+        self.engine = engine
+        self.recorder = recorder
+        self.celery = celery_of(app)
+        self.broker_error: str | None = "not asked yet"
+        self.lost: list[Lost] = []
+        self.running = Watch(running_only=True)
+        self.live = Watch(running_only=False)
+        self.sweep = Sweep()
+        self.jobs: list[tuple[float, Callable[[], None]]] = [
+            (2.0, self._beat),
+            (0.5, self._relay),
+            (1.0, self._rescue),
+            (0.4, partial(self._look, self.running)),
+            (3.0, partial(self._look, self.live)),
+            (0.2, self._sweep),
+            (SWEEP_SECONDS, self.sweep.start),
+            (10.0, self._enable_events),
+        ]
+
+    def run(self) -> None:
+        """Do each job when it is due, until stopped; a job that fails is tried again at its next time."""
+        due = [0.0] * len(self.jobs)
+        while not self.recorder.stopping.is_set():
+            for number, (period, job) in enumerate(self.jobs):
+                if time.monotonic() >= due[number] or (job == self._enable_events and self._called()):
+                    self._do(job)
+                    due[number] = time.monotonic() + period
+            self.recorder.stopping.wait(0.1)
+
+    def _called(self) -> bool:
+        return self.recorder.new_worker.is_set()
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except DATABASE_AWAY as fault:
+            log.error("The database is away: %s", fault.orig)
+        except BROKER_AWAY as fault:
+            log.debug("The broker is away: %s", fault)
+        except Exception:
+            # One job that stumbles must not end the heartbeat and the relay.
+            log.exception("Unforeseen")
+
+    def _beat(self) -> None:
+        was = self.broker_error
+        try:
+            ping(self.celery)
+            self.broker_error = None
+        except BrokerError as fault:
+            self.broker_error = str(fault)
+        if self.broker_error is None and was is not None:
+            self.sweep.start()
+            relay(self.app, self.engine, impatient=True)
+            # Silence says nothing about workers while the broker itself was silent.
+            self.recorder.workers.forgive(time.time())
+        if self.broker_error is None:
+            self.lost += self.recorder.workers.take_silent(time.time())
+        write_signs(self.engine, self.recorder.workers, self.broker_error)
+
+    def _rescue(self) -> None:
+        while self.lost and self.broker_error is None:
+            rescue(self.engine, publisher_of(self.app), self.lost[0])
+            self.lost.pop(0)
+
+    def _relay(self) -> None:
+        if self.broker_error is None:
+            relay(self.app, self.engine)
+
+    def _look(self, watch: Watch) -> None:
+        if self.broker_error is None:
+            watch.look(self.engine, self.celery, self.recorder.value_max)
+
+    def _sweep(self) -> None:
+        if self.broker_error is None:
+            self.sweep.step(self.engine, self.celery, self.recorder.value_max)
+
+    def _enable_events(self) -> None:
+        self.recorder.new_worker.clear()
+        if self.broker_error is None:
+            publisher_of(self.app).control.enable_events()
