@@ -1,0 +1,77 @@
+# Every target with a `##` comment shows up in `make help`. Nothing here needs more than Python 3.11 and GNU make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := webapp tests bench bin app.py celery_worker.py gunicorn.conf.py
+# The venv's own programs first: tests start parts of Vase by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint types unit integration browser faults bench format clean chromium
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+up: $(VENV)/installed ## Start everything: web, worker, recorder, Flower and Redis (Ctrl-C stops it)
+	@exec $(BIN)/python bin/up
+
+test: lint types unit integration browser faults ## Check everything: lint, types and all tests
+
+lint: $(VENV)/installed-dev ## Look for mistakes and for unformatted code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/installed-dev ## Check the type hints
+	$(BIN)/mypy
+
+unit: $(VENV)/installed-dev ## Run the tests that need nothing beside them
+	$(BIN)/pytest tests/unit
+
+integration: $(VENV)/installed-dev ## Run the tests with a real Redis, worker and recorder
+	$(BIN)/pytest tests/integration
+
+browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
+	$(BIN)/pytest tests/browser
+
+faults: $(VENV)/installed-dev ## Run the tests that kill and restart parts
+	$(BIN)/pytest tests/faults
+
+bench: $(VENV)/installed-dev ## Measure, and fail when a figure misses its bar
+	$(BIN)/python -m bench
+
+format: $(VENV)/installed-dev ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove the virtual environment and all caches; instance/, which holds your data, stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Python's own messages about a missing ensurepip or an old version are hard to make sense of.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'Vase needs Python 3.11 or newer. If it has another name: make PYTHON=python3.12 up' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'This Python cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are newer than the lists of requirements exactly as long as nothing has to be installed.
+$(VENV)/installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# The browser tests take the first of these that is there; Playwright's own download is the last resort.
+CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable chrome
+
+chromium: $(VENV)/installed-dev
+	@for name in $(CHROMIUMS); do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+		$(BIN)/playwright install chromium; \
+	fi
