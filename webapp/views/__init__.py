@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
-    from webapp.views import assets, changes, faults, fragments, ledger, pages, probes
+    from webapp.views import assets, changes, drawn, faults, fragments, ledger, pages, probes
 
     for module in (pages, fragments, changes, probes):
         app.register_blueprint(module.blueprint)
     assets.init_app(app)
     ledger.init_app(app)
+    drawn.init_app(app)
     faults.init_app(app)

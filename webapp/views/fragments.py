@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, render_template, request
-from werkzeug.wrappers import Response
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, request
 
 from webapp import queries
 from webapp.celery_app import celery_of
 from webapp.extensions import db
-from webapp.views import regions
+from webapp.views import drawn, regions
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
 
-Answer = str | Response | tuple[str, int]
-UNCHANGED = ("", 204)
+
+def unchanged() -> Response:
+    """Return the answer that leaves a page as it is."""
+    return Response(status=204)
 
 
 @blueprint.get("/runs")
-def runs() -> Answer:
+def runs() -> str | Response:
     """Answer the list's region when it has changed since version ``v``."""
     last = request.args.get("v", "")
-    with db.engine.connect() as connection:
-        around = queries.environment(connection)
-        if last.partition("-")[0] == regions.stamp(around):
-            return UNCHANGED
-        region = regions.list_region(connection, queries.Filter.parse(request.args), around, last)
-    return render_template("runs/_poll.html", **region) if region else UNCHANGED
+    around = drawn.environment()
+    if last.partition("-")[0] == regions.stamp(around):
+        return unchanged()
+    wanted = queries.Filter.parse(request.args)
+
+    def make() -> dict[str, Any]:
+        with db.engine.connect() as connection:
+            return regions.list_region(connection, wanted, around)
+
+    region = drawn.region((regions.stamp(around), request.script_root, wanted), make)
+    if region.context["checksum"] == last.partition("-")[2]:
+        return unchanged()
+    return region.render("runs/_poll.html")
 
 
 @blueprint.get("/run")
-def run() -> Answer:
+def run() -> str | Response:
     """Answer one run's region when it has changed since version ``v``."""
+    around = drawn.environment()
     with db.engine.connect() as connection:
-        around = queries.environment(connection)
         row = queries.run_by_id(connection, request.args.get("task_id", ""))
     if row is None or regions.run_version(around, row.changed) == request.args.get("v"):
-        return UNCHANGED
+        return unchanged()
     return render_template("runs/_run_poll.html", **regions.run_region(row, around, celery_of(current_app)))

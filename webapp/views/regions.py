@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from celery import Celery
 from flask import current_app, url_for
+from markupsafe import Markup
 from sqlalchemy import Connection, Row
 
 from webapp import fmt, queries
@@ -28,34 +29,33 @@ def stamp(around: Environment) -> str:
     return f"{around.version}{'r' if around.recorder_ok else 's'}"
 
 
-def list_version(around: Environment, rows: Sequence[Row[Any]], totals: dict[str, int]) -> str:
-    """Return the version of a list: the stamp, and a checksum of what this very list shows."""
+def checksum(around: Environment, rows: Sequence[Row[Any]], totals: dict[str, int]) -> str:
+    """Return a checksum of what a list shows: which runs in which version, the counts and the state of the parts."""
     shown = [(row.id, row.changed) for row in rows]
     vitals = (around.recorder_ok, around.broker_ok, around.workers)
-    return f"{stamp(around)}-{zlib.crc32(repr((shown, vitals, totals)).encode()):x}"
+    return f"{zlib.crc32(repr((shown, vitals, totals)).encode()):x}"
 
 
-def list_region(connection: Connection, wanted: Filter, around: Environment, last: str = "") -> dict[str, Any]:
-    """Return the template's context of the list; empty when its checksum is that of ``last``."""
+def list_region(connection: Connection, wanted: Filter, around: Environment) -> dict[str, Any]:
+    """Return the template's context of the list."""
     found = queries.page(connection, wanted)
     totals = queries.counts(connection, wanted.task)
-    version = list_version(around, found, totals)
-    if last and last.partition("-")[2] == version.partition("-")[2]:
-        return {}
+    seen = checksum(around, found, totals)
     rows = found[:PAGE_SIZE]
     base = url_for("pages.index")
     live = any(row.rank < READY_RANK for row in rows) or (wanted.before is None and totals["live"] > 0)
     return {
         "around": around,
         "wanted": wanted,
-        "lines": ledger.lines(connection, rows, base),
+        "lines": Markup("".join(ledger.lines(connection, rows, base))),
         "tabs": _tabs(wanted, totals, base),
         "older": _link(base, wanted.to_params(before=f"{rows[-1].created_at!r}_{rows[-1].id}"))
         if len(found) > PAGE_SIZE
         else None,
         "newest": _link(base, wanted.to_params(before="")) if wanted.before else None,
         "live": live,
-        "poll": url_for("fragments.runs", **wanted.to_params(v=version)),
+        "poll": _link(url_for("fragments.runs"), wanted.to_params(v=f"{stamp(around)}-{seen}")),
+        "checksum": seen,
         "news": url_for("changes.stream", since=stamp(around)),
         "base": base,
         "filtered": bool(wanted.state or wanted.task),

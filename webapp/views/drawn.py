@@ -1,0 +1,72 @@
+"""What has been looked up and drawn once serves everybody who asks for it, until something changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flask import Flask, current_app, render_template
+
+from webapp import queries
+from webapp.extensions import db
+from webapp.queries import Environment
+
+FRESH: Final = 0.05
+"""Seconds for which the state of the environment is not asked for again, however many pages poll."""
+KEPT: Final = 64
+"""Regions kept by each process, some 30 KB each."""
+
+
+@dataclass(slots=True)
+class Region:
+    """A region's template context and, once somebody needed it, its HTML."""
+
+    context: dict[str, Any]
+    html: str = ""
+
+    def render(self, template: str) -> str:
+        """Return the region's fragment."""
+        self.html = self.html or render_template(template, **self.context)
+        return self.html
+
+
+@dataclass(slots=True)
+class Drawn:
+    """The process's store. Threads may do the same work twice; none waits for another."""
+
+    environment: Environment | None = None
+    asked_at: float = 0.0
+    regions: dict[Hashable, Region] = field(default_factory=dict)
+
+
+def init_app(app: Flask) -> None:
+    """Give the app its store."""
+    app.extensions["drawn"] = Drawn()
+
+
+def environment() -> Environment:
+    """Return the state of the parts, at most ``FRESH`` seconds old."""
+    store: Drawn = current_app.extensions["drawn"]
+    now = time.monotonic()
+    known = store.environment
+    if known is None or now - store.asked_at > FRESH:
+        with db.engine.connect() as connection:
+            known = store.environment = queries.environment(connection)
+        store.asked_at = now
+    return known
+
+
+def region(key: Hashable, make: Callable[[], dict[str, Any]]) -> Region:
+    """Return the region that goes by ``key``, made at most once while it is among the last ``KEPT``.
+
+    The key must hold everything that the region depends on, the version of the table first of all.
+    """
+    store: Drawn = current_app.extensions["drawn"]
+    known = store.regions.get(key)
+    if known is None:
+        known = store.regions[key] = Region(make())
+        for old in list(store.regions)[: max(len(store.regions) - KEPT, 0)]:
+            store.regions.pop(old, None)
+    return known
