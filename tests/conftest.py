@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 
 from tests.support import Stack
+
+# How long an example takes says nothing on a machine that does other things as well.
+settings.register_profile("vase", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vase")
 
 
 @pytest.fixture(autouse=True, scope="session")

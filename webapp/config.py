@@ -104,7 +104,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "TRUSTED_HOSTS",
         _hosts,
-        ["localhost", "127.0.0.1", "[::1]"],
+        ["localhost", "127.0.0.1"],
         "Host names under which the pages may be asked for, separated by commas; a leading dot admits subdomains.",
         "vase.example.org,localhost",
     ),
@@ -162,6 +162,15 @@ CELERY_DEFAULTS: Final[dict[str, Any]] = {
     "CELERY_BROKER_CHANNEL_ERROR_RETRY": True,
 }
 
+FLASK_DEFAULTS: Final[dict[str, Any]] = {
+    # Arguments may have 256 KB, and percent-encoding triples some of them.
+    "MAX_CONTENT_LENGTH": 1024 * 1024,
+    "MAX_FORM_MEMORY_SIZE": 1024 * 1024,
+    "MAX_FORM_PARTS": 100,
+    "SESSION_COOKIE_NAME": "vase",
+    "SESSION_COOKIE_SAMESITE": "Lax",
+}
+
 
 def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole configuration: defaults, then the environment, then ``overrides``.
@@ -169,7 +178,7 @@ def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     ``overrides`` holds values or their texts. Raises ``SettingError`` with one line that names the setting,
     what is wrong with its value and an example.
     """
-    values: dict[str, Any] = dict(CELERY_DEFAULTS)
+    values: dict[str, Any] = CELERY_DEFAULTS | FLASK_DEFAULTS
     known = {setting.name for setting in SETTINGS}
     for setting in SETTINGS:
         given = overrides.get(setting.name, os.environ.get(setting.name))

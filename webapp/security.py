@@ -31,11 +31,6 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def init_app(app: Flask) -> None:
     """Install the checks. The Host header is checked by Flask itself against ``TRUSTED_HOSTS``."""
-    app.config.setdefault("MAX_CONTENT_LENGTH", 1024 * 1024)
-    app.config.setdefault("MAX_FORM_MEMORY_SIZE", 512 * 1024)
-    app.config.setdefault("MAX_FORM_PARTS", 100)
-    app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
-    app.config.setdefault("SESSION_COOKIE_NAME", "vase")
     app.before_request(refuse_cross_site)
     app.session_interface = QuietSessions()
     app.wsgi_app = AddHeaders(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented place for middleware

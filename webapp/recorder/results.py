@@ -102,4 +102,4 @@ def _date(value: Any, now: float) -> float:
 
 
 def _dump(value: Any, value_max: int) -> str:
-    return cut(json.dumps(value), value_max)
+    return clean(cut(json.dumps(value, ensure_ascii=False), value_max))

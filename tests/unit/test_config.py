@@ -1,0 +1,108 @@
+"""Settings: one table, documented, checked before anything starts."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT
+from webapp.config import SETTINGS, load_settings
+from webapp.errors import SettingError
+
+DOCUMENTS = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"`{name}`" in DOCUMENTS
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_example_can_be_used(setting: Any) -> None:
+    setting.read(setting.example)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("PORT", "99999", "is not between 1 and 65535"),
+        ("PORT", "http", "is not a whole number"),
+        ("DIVIDE_SECONDS", "soon", "is not a number"),
+        ("DIVIDE_SECONDS", "nan", "is not between"),
+        ("CELERY_BROKER_URL", "127.0.0.1:6379", "is not a URL"),
+        ("DATABASE_URL", "mysql://localhost/vase", "is not a URL"),
+        ("FLOWER_READ_ONLY", "perhaps", "is neither true nor false"),
+        ("CELERY_TASK_ACKS_LATE", "perhaps", "is not a bool"),
+        ("CELERY_BROKER_TRANSPORT_OPTIONS", "{", "is not a dict"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_fault_and_an_example(
+    name: str, value: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError) as raised:
+        load_settings(tmp_path, {})
+    text = str(raised.value)
+    assert text.startswith(f"{name}=")
+    assert fault in text
+    assert f"Example: {name}=" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "CELERY_BROKER_URL"])
+def test_a_password_in_a_wrong_value_is_not_shown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "mysql://me:secret@localhost/x")
+    with pytest.raises(SettingError) as raised:
+        load_settings(tmp_path, {})
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("CELERY_TASK_ACKS_LATE", "true", True),
+        ("CELERY_WORKER_PREFETCH_MULTIPLIER", "7", 7),
+        ("CELERY_IMPORTS", "shop.tasks, mail.tasks", ("shop.tasks", "mail.tasks")),
+        ("CELERY_BROKER_TRANSPORT_OPTIONS", '{"visibility_timeout": 60}', {"visibility_timeout": 60}),
+        ("CELERY_TASK_ROUTES", '{"mail.*": {"queue": "mail"}}', {"mail.*": {"queue": "mail"}}),
+        ("CELERY_TASK_DEFAULT_QUEUE", "runs", "runs"),
+    ],
+)
+def test_any_celery_setting_is_read_by_its_type(
+    name: str, text: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert load_settings(tmp_path, {})[name] == value
+
+
+def test_what_is_given_to_the_factory_wins_over_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIVIDE_SECONDS", "9")
+    assert load_settings(tmp_path, {"DIVIDE_SECONDS": 1.5})["DIVIDE_SECONDS"] == 1.5
+
+
+def test_the_secret_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    first = load_settings(tmp_path, {})["SECRET_KEY"]
+    assert load_settings(tmp_path, {})["SECRET_KEY"] == first
+    assert len(first) >= 32
+    assert stat.S_IMODE((tmp_path / "instance" / "secret_key").stat().st_mode) == 0o600
+
+
+def test_processes_that_start_together_agree_on_one_secret_key(tmp_path: Path) -> None:
+    code = "import pathlib, sys; from webapp.config import load_settings; "
+    code += "print(load_settings(pathlib.Path(sys.argv[1]), {})['SECRET_KEY'])"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    assert len({process.communicate(timeout=60)[0] for process in started}) == 1
+
+
+def test_requirements_are_pinned_exactly() -> None:
+    texts = [(ROOT / name).read_text() for name in ("requirements.txt", "requirements-dev.txt")]
+    wanted = [line for text in texts for line in text.splitlines() if line and not line.startswith(("#", "-r"))]
+    assert [line for line in wanted if "==" not in line] == []
