@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := webapp tests bench bin app.py celery_worker.py gunicorn.conf.py
 # The venv's own programs first: tests start parts of Vase by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
+# Tests that run side by side on a small machine only slow each other down.
+.NOTPARALLEL:
 .PHONY: help up test lint types unit integration browser faults bench format clean chromium
 
 help: ## Show this list
@@ -58,11 +59,13 @@ $(BIN)/python:
 
 # The stamps are newer than the lists of requirements exactly as long as nothing has to be installed.
 $(VENV)/installed: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo 'Installing what Vase runs on into $(VENV)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo 'Installing what the checks need into $(VENV)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 # The browser tests take the first of these that is there; Playwright's own download is the last resort.

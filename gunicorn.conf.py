@@ -36,11 +36,6 @@ timeout = 30
 # Shorter than bin/keep waits, so that a slow client cannot turn a clean stop into a kill.
 graceful_timeout = 3
 
-# Requests of a browser that uses these pages are far below.
-limit_request_line = 4094
-limit_request_fields = 50
-limit_request_field_size = 8190
-
 # A dashboard that polls would fill the log with itself. gunicorn's --access-logfile switches it on.
 accesslog = None
 
