@@ -56,6 +56,10 @@ def _publisher(app: Flask) -> Celery:
         **publisher.conf.broker_transport_options,
         "socket_timeout": PUBLISH_TIMEOUT,
         "socket_connect_timeout": PUBLISH_TIMEOUT,
+        # Else kombu goes on trying to connect for six seconds.
+        "max_retries": 1,
+        "interval_start": 0.05,
+        "connect_retries_timeout": PUBLISH_TIMEOUT,
     }
     return publisher
 

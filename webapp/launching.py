@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask
 from sqlalchemy import insert, select
@@ -16,6 +16,8 @@ from webapp.errors import BrokerError
 from webapp.extensions import db
 from webapp.outbox import Message, mark_sent, mark_waiting, new_row, publish
 from webapp.queries import bump, runs
+
+_INSERT: Final = insert(runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def _insert(app: Flask, message: Message) -> tuple[str, str, str] | None:
     try:
         with db.engine.begin() as connection:
             values = new_row(app, message, time.time())
-            connection.execute(insert(runs).values(changed=bump(connection), **values))
+            connection.execute(_INSERT, {**values, "changed": bump(connection)})
         return None
     except IntegrityError:
         with db.engine.connect() as connection:

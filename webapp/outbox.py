@@ -12,7 +12,7 @@ from typing import Any, Final
 from flask import Flask
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
@@ -59,7 +59,6 @@ def publish(app: Flask, message: Message) -> None:
             )
     # A broker that is down shows as any of these, and as a bare RuntimeError from Celery itself.
     except (OperationalError, RedisError, OSError, RuntimeError) as fault:
-        publisher.pool.force_close_all()
         raise BrokerError(_one_line(fault)) from fault
 
 
@@ -67,13 +66,17 @@ def _one_line(fault: BaseException) -> str:
     return " ".join(str(fault).split())[:200] or type(fault).__name__
 
 
+_MARK_SENT: Final = (
+    update(runs)
+    .where(runs.c.task_id.in_(bindparam("task_ids", expanding=True)), runs.c.publish_state != "sent")
+    .values(publish_state="sent", publish_due_at=None, publish_error=None)
+    .values(sent_at=bindparam("now"), changed=bindparam("version"))
+)
+
+
 def mark_sent(connection: Connection, task_ids: Sequence[str], now: float) -> None:
     """Note that messages are on their way; ``now`` in seconds UTC."""
-    connection.execute(
-        update(runs)
-        .where(runs.c.task_id.in_(task_ids), runs.c.publish_state != "sent")
-        .values(publish_state="sent", publish_due_at=None, publish_error=None, sent_at=now, changed=bump(connection))
-    )
+    connection.execute(_MARK_SENT, {"task_ids": list(task_ids), "now": now, "version": bump(connection)})
 
 
 def mark_waiting(connection: Connection, message: Message, now: float, error: str) -> None:

@@ -103,10 +103,15 @@ def environment(connection: Connection) -> Environment:
     )
 
 
+# A statement that is built once carries its key into SQLAlchemy's cache of compiled ones with it.
+_BUMP: Final = (
+    update(changes).where(changes.c.id == 1).values(version=changes.c.version + 1).returning(changes.c.version)
+)
+
+
 def bump(connection: Connection) -> int:
     """Begin a change: take the writers' turn and return the version that the change will have."""
-    statement = update(changes).where(changes.c.id == 1).values(version=changes.c.version + 1)
-    return int(connection.execute(statement.returning(changes.c.version)).scalar_one())
+    return int(connection.execute(_BUMP).scalar_one())
 
 
 # The hot queries are SQL text: SQLAlchemy then finds the compiled form by the text alone, which costs a tenth of

@@ -25,7 +25,7 @@ from webapp.recorder.workers import Lost
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS: Final = 300.0
+SWEEP_SECONDS: Final = 30.0
 """Seconds between walks over all stored results; one also follows each start and each return of the broker."""
 
 

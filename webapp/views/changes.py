@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request, stream_with_context
 
 from webapp import queries
 from webapp.extensions import db
-from webapp.views import regions
+from webapp.views import drawn, regions
 
 blueprint = Blueprint("changes", __name__)
 
@@ -46,6 +46,8 @@ def _events(since: str) -> Iterator[str]:
         with engine.connect() as connection:
             stamp = regions.stamp(queries.environment(connection))
         if stamp != since:
+            # By then no process goes by an older look, so the page that asks at this word gets the news.
+            time.sleep(drawn.FRESH)
             yield f"retry: 1000\nevent: change\ndata: {stamp}\n\n"
             return
         if now - spoken > SPEAK_EVERY:

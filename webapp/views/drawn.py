@@ -24,11 +24,11 @@ class Region:
     """A region's template context and, once somebody needed it, its HTML."""
 
     context: dict[str, Any]
-    html: str = ""
+    html: bytes = b""
 
-    def render(self, template: str) -> str:
+    def render(self, template: str) -> bytes:
         """Return the region's fragment."""
-        self.html = self.html or render_template(template, **self.context)
+        self.html = self.html or render_template(template, **self.context).encode()
         return self.html
 
 
@@ -46,12 +46,15 @@ def init_app(app: Flask) -> None:
     app.extensions["drawn"] = Drawn()
 
 
-def environment() -> Environment:
-    """Return the state of the parts, at most ``FRESH`` seconds old."""
+def environment(at_least: int = 0) -> Environment:
+    """Return the state of the parts, at most ``FRESH`` seconds old and of no version before ``at_least``.
+
+    A page that another process has already told of a newer version is thus never led back to an older one.
+    """
     store: Drawn = current_app.extensions["drawn"]
     now = time.monotonic()
     known = store.environment
-    if known is None or now - store.asked_at > FRESH:
+    if known is None or known.version < at_least or now - store.asked_at > FRESH:
         with db.engine.connect() as connection:
             known = store.environment = queries.environment(connection)
         store.asked_at = now

@@ -20,10 +20,10 @@ def unchanged() -> Response:
 
 
 @blueprint.get("/runs")
-def runs() -> str | Response:
+def runs() -> bytes | Response:
     """Answer the list's region when it has changed since version ``v``."""
     last = request.args.get("v", "")
-    around = drawn.environment()
+    around = drawn.environment(at_least=regions.version_of(last))
     if last.partition("-")[0] == regions.stamp(around):
         return unchanged()
     wanted = queries.Filter.parse(request.args)

@@ -29,6 +29,12 @@ def stamp(around: Environment) -> str:
     return f"{around.version}{'r' if around.recorder_ok else 's'}"
 
 
+def version_of(last: str) -> int:
+    """Return the version in what a page says it has seen, 0 when that makes no sense."""
+    digits = last.partition("-")[0][:-1]
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
+
+
 def checksum(around: Environment, rows: Sequence[Row[Any]], totals: dict[str, int]) -> str:
     """Return a checksum of what a list shows: which runs in which version, the counts and the state of the parts."""
     shown = [(row.id, row.changed) for row in rows]
