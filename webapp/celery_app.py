@@ -35,12 +35,13 @@ def init_celery(app: Flask) -> Celery:
 
     celery = Celery("webapp", task_cls=ContextTask)
     celery.config_from_object(app.config, namespace="CELERY")
-    # Celery takes CELERY_RESULT_BACKEND for its name of old even where the namespace makes it the new one.
-    celery.conf.deprecated_settings = None
     # A Celery app is otherwise current only in the thread that made it, and shared_task in a request's
     # thread would find another one without a broker.
     celery.set_default()
     celery.loader.import_default_modules()
+    # Celery takes CELERY_RESULT_BACKEND and others for the names of old, and a worker would warn of each, even though
+    # the namespace makes them the new ones. It can be told so only once the configuration has been read.
+    celery.conf.deprecated_settings = None
     app.extensions["celery"] = celery
     app.extensions["publisher"] = _publisher(app)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
