@@ -12,7 +12,7 @@ from typing import Any, Final
 from flask import Flask
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, Engine, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, select, update
 
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
@@ -70,7 +70,9 @@ _MARK_SENT: Final = (
     update(runs)
     .where(runs.c.task_id.in_(bindparam("task_ids", expanding=True)), runs.c.publish_state != "sent")
     .values(publish_state="sent", publish_due_at=None, publish_error=None)
-    .values(sent_at=bindparam("now"), changed=bindparam("version"))
+    # A worker may have been heard of the message before its sender came to note that it is on its way.
+    .values(sent_at=case((runs.c.received_at < bindparam("now"), runs.c.received_at), else_=bindparam("now")))
+    .values(changed=bindparam("version"))
 )
 
 

@@ -88,6 +88,10 @@ class Workers:
             if now - sign.seen_at <= sign.allowed:
                 continue
             self.signs.pop((hostname, pid), None)
-            heirs = [s.born_at for (name, _), s in list(self.signs.items()) if name == hostname]
+            heirs = [
+                other.born_at
+                for (name, _), other in list(self.signs.items())
+                if name == hostname and now - other.seen_at <= other.allowed
+            ]
             lost.append(Lost(hostname, min(heirs, default=math.inf), bool(heirs)))
         return lost

@@ -20,7 +20,7 @@ _KEYED: Final = (
     "args kwargs worker worker_at progress_at progress_current progress_total steps".split()
 )
 _COLUMNS: Final = [*_PLAIN, *_KEYED]
-_SELECT: Final = select(runs.c.id, runs.c.task_id, *(runs.c[name] for name in _COLUMNS))
+_SELECT: Final = select(runs.c.id, runs.c.task_id, runs.c.publish_state, *(runs.c[name] for name in _COLUMNS))
 _UPDATE: Final = (
     update(runs)
     .where(runs.c.id == bindparam("row_id"))
@@ -61,6 +61,9 @@ def _plan(
             continue
         before = facts_of_row(row)
         after = merge(before, facts)
+        if row.publish_state:
+            # When a run was accepted here is known for certain; a worker's clock may be behind.
+            after["created_at"] = row.created_at
         if after != before:
             new = {f"new_{name}": value for name, value in row_of(after).items()}
             updates.append({"row_id": row.id, "new_changed": version} | new)
