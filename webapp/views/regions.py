@@ -130,6 +130,6 @@ def _facts(row: Row[Any]) -> list[tuple[str, str]]:
         ("Not before", row.eta),
         ("Expires", row.expires),
         ("Part of", row.root_id if row.root_id != row.task_id else None),
-        ("Called by", row.parent_id),
+        ("Called by", row.parent_id if row.parent_id != row.task_id else None),
     ]
     return [(label, value) for label, value in facts if value]
