@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,44 +34,38 @@ def executions(stack: Stack) -> int:
 
 
 @pytest.fixture
-def slow_stack(tmp_path: Path) -> Stack:
-    """A Vase whose divide takes two seconds, long enough to be killed in."""
+def busy_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A Vase in which a division of two seconds, long enough to be killed in, has just started."""
     stack = Stack(tmp_path, DIVIDE_SECONDS="2")
     stack.migrate()
-    yield stack
-    stack.stop_all()
+    try:
+        stack.start("redis")
+        stack.start("worker", "recorder", "web")
+        submit(stack, "1", "2")
+        wait_until(lambda: states(stack) == [("[1, 2]", "STARTED")], "the run has started")
+        yield stack
+    finally:
+        stack.stop_all()
 
 
-def test_a_run_whose_worker_is_killed_runs_again_on_its_successor(slow_stack: Stack) -> None:
-    slow_stack.start("redis")
-    slow_stack.start("worker", "recorder", "web")
-    submit(slow_stack, "1", "2")
-    wait_until(lambda: states(slow_stack) == [("[1, 2]", "STARTED")], "the run has started")
-    slow_stack.stop("worker", number=signal.SIGKILL)
-    slow_stack.start("worker")
-    wait_until(lambda: states(slow_stack) == [("[1, 2]", "SUCCESS")], "the run has ended well", 60)
+def test_a_run_whose_worker_is_killed_runs_again_on_its_successor(busy_stack: Stack) -> None:
+    busy_stack.stop("worker", number=signal.SIGKILL)
+    busy_stack.start("worker")
+    wait_until(lambda: states(busy_stack) == [("[1, 2]", "SUCCESS")], "the run has ended well", 60)
 
 
-def test_a_run_whose_only_worker_is_killed_waits_for_the_next_one(slow_stack: Stack) -> None:
-    slow_stack.start("redis")
-    slow_stack.start("worker", "recorder", "web")
-    submit(slow_stack, "1", "2")
-    wait_until(lambda: states(slow_stack) == [("[1, 2]", "STARTED")], "the run has started")
-    slow_stack.stop("worker", number=signal.SIGKILL)
-    wait_until(lambda: "went back to their queues" in slow_stack.log("recorder"), "the message is given back", 60)
-    slow_stack.start("worker")
-    wait_until(lambda: states(slow_stack) == [("[1, 2]", "SUCCESS")], "the run has ended well", 60)
+def test_a_run_whose_only_worker_is_killed_waits_for_the_next_one(busy_stack: Stack) -> None:
+    busy_stack.stop("worker", number=signal.SIGKILL)
+    wait_until(lambda: "went back to their queues" in busy_stack.log("recorder"), "the message is given back", 60)
+    busy_stack.start("worker")
+    wait_until(lambda: states(busy_stack) == [("[1, 2]", "SUCCESS")], "the run has ended well", 60)
 
 
-def test_a_worker_that_lives_keeps_its_messages(slow_stack: Stack) -> None:
-    slow_stack.start("redis")
-    slow_stack.start("worker", "recorder", "web")
-    submit(slow_stack, "1", "2")
-    wait_until(lambda: states(slow_stack) == [("[1, 2]", "STARTED")], "the run has started")
-    slow_stack.stop("recorder", number=signal.SIGKILL)
-    slow_stack.start("recorder")
-    wait_until(lambda: states(slow_stack) == [("[1, 2]", "SUCCESS")], "the run has ended well", 60)
-    assert executions(slow_stack) == 1
+def test_a_worker_that_lives_keeps_its_messages(busy_stack: Stack) -> None:
+    busy_stack.stop("recorder", number=signal.SIGKILL)
+    busy_stack.start("recorder")
+    wait_until(lambda: states(busy_stack) == [("[1, 2]", "SUCCESS")], "the run has ended well", 60)
+    assert executions(busy_stack) == 1
 
 
 def test_what_ends_while_no_recorder_runs_is_recorded_by_the_next(own_stack: Stack) -> None:
