@@ -73,7 +73,11 @@ function back() {
 
 document.addEventListener("visibilitychange", back);
 window.addEventListener("focus", back);
-document.addEventListener("htmx:after:swap", tick);
+document.addEventListener("htmx:after:swap", (event) => {
+  // A morph leaves what was typed; after a form's answer the fields show what the server gave back.
+  if (event.detail.ctx.sourceElement.id === "launch") document.getElementById("launch").reset();
+  tick();
+});
 setInterval(() => { tick(); listen(); }, 1000);
 document.documentElement.classList.add("scripted");
 tick();

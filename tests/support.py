@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -176,3 +177,36 @@ class Stack:
         """Read from the database."""
         with contextlib.closing(sqlite3.connect(self.folder / "instance" / "vase.sqlite3", timeout=10)) as database:
             return database.execute(statement, values).fetchall()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """GET an address of the site and return status and text, whatever the status."""
+        return self._text(urllib.request.Request(self.url + path))
+
+    def submit(self, x: str, y: str, **fields: str) -> tuple[int, str]:
+        """Send the form as a browser without JavaScript does; return status and text of the page that follows."""
+        body = urllib.parse.urlencode({"x": x, "y": y, **fields}).encode()
+        return self._text(urllib.request.Request(self.url + "/runs", body))
+
+    def _text(self, request: urllib.request.Request) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, answer.read().decode()
+
+    def row(self, task_id: str) -> dict[str, Any]:
+        """Return what is recorded of a run by the names of the columns, nothing when it is not known."""
+        with contextlib.closing(sqlite3.connect(self.folder / "instance" / "vase.sqlite3", timeout=10)) as database:
+            database.row_factory = sqlite3.Row
+            found = database.execute("SELECT * FROM task_runs WHERE task_id = ?", [task_id]).fetchone()
+        return dict(found) if found else {}
+
+    def row_once(self, task_id: str, timeout: float = 30.0, **wanted: Any) -> dict[str, Any]:
+        """Return a run's row as soon as it has these values."""
+
+        def fits() -> dict[str, Any]:
+            row = self.row(task_id)
+            return row if row and {name: row[name] for name in wanted} == wanted else {}
+
+        return wait_until(fits, f"run {task_id} is recorded with {wanted}", timeout)
