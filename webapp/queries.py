@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, TextClause, func, select, text, update
+from sqlalchemy import Connection, Row, TextClause, case, func, select, text, update
 
 from webapp.models import Change, Recorder, TaskRun, Worker
 from webapp.states import LIVE_RANK, READY_RANK, SUCCESS_RANK
@@ -40,7 +40,9 @@ _SELECT_LISTED: Final = select(
     *(
         func.substr(column, 1, _CLIP).label(column.name) if column.name in ("result", "exception") else column
         for column in _LISTED
-    )
+    ),
+    # Only a run that is about to be tried again shows what went wrong last.
+    case((runs.c.state == "RETRY", runs.c.steps)).label("steps"),
 )
 
 

@@ -230,3 +230,9 @@ def test_the_entry_for_celery_offers_a_celery_instance_that_takes_json_alone(tmp
     celery = app.extensions["celery"]
     assert celery.conf.accept_content == ["json"]
     assert {"webapp.tasks.divide", "webapp.tasks.divide_many", "webapp.tasks.unreliable_divide"} <= set(celery.tasks)
+
+
+def test_a_run_about_to_be_tried_again_shows_what_went_wrong(client: FlaskClient, app: Flask) -> None:
+    record("one", type="task-started", timestamp=999.0)
+    record("one", type="task-retried", exception="ConnectionError('The line dropped')")
+    assert "ConnectionError(&#39;The line dropped&#39;)" in client.get("/").text

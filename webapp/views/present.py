@@ -94,7 +94,7 @@ def badge_of(row: Row[Any]) -> Badge:
 
 def listed(row: Row[Any]) -> ListedRun:
     """Return a row of ``queries.page`` as the list shows it."""
-    failed = bool(row.exception)
+    failed = bool(row.exception) or row.state == "RETRY"
     progress = progress_of(row)
     ready = is_ready(row.state)
     return ListedRun(
@@ -121,6 +121,8 @@ def _outcome(row: Row[Any]) -> str:
         return str(row.publish_error or "")
     if row.exception:
         return str(row.exception)
+    if row.state == "RETRY":
+        return next((note for _, what, note in reversed(attempts_of(row)) if what == "retried"), "")
     return "None" if row.result == "null" and row.outcome_exact else str(row.result or "")
 
 
