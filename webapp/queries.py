@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, TextClause, case, func, select, text, update
+from sqlalchemy import Connection, Row, Select, TextClause, case, func, select, text, update
 
 from webapp.models import Change, Recorder, TaskRun, Worker
 from webapp.states import LIVE_RANK, READY_RANK, SUCCESS_RANK
@@ -36,7 +36,7 @@ _LISTED: Final = [
 ]
 # A list shows the beginning of a value; the whole of it may be 64 KB, fifty times.
 _CLIP: Final = 240
-_SELECT_LISTED: Final = select(
+_SELECT_LISTED: Final[Select[Any]] = select(
     *(
         func.substr(column, 1, _CLIP).label(column.name) if column.name in ("result", "exception") else column
         for column in _LISTED
