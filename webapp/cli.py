@@ -8,12 +8,13 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Row
+from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import fmt, queries
 from webapp.celery_app import celery_of
@@ -21,6 +22,8 @@ from webapp.errors import VaseError
 from webapp.extensions import db
 from webapp.launching import launch
 from webapp.states import is_ready, look
+
+DATABASE_HELP: Final = "The database does not answer. Are its tables up to date? flask --app app db upgrade"
 
 
 def init_app(app: Flask) -> None:
@@ -55,7 +58,8 @@ def record_command() -> None:
     record(current_app._get_current_object(), stopping)  # type: ignore[attr-defined]
 
 
-@click.command("run-task")
+# -1 is a number and no option.
+@click.command("run-task", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Follow the run until it ends.")
@@ -70,6 +74,9 @@ def run_task_command(name: str, arguments: tuple[str, ...], wait: bool) -> None:
         launched = launch(current_app, _full_name(name), [_value(text) for text in arguments])
     except VaseError as fault:
         raise click.ClickException(str(fault)) from None
+    except SQLAlchemyError as fault:
+        kind = type(fault).__name__
+        raise click.ClickException(f"{DATABASE_HELP} ({kind})") from None
     click.echo(launched.task_id)
     if launched.error:
         click.echo("The broker cannot be reached; the run is kept and sent when it is back.", err=True)

@@ -66,8 +66,9 @@ def arguments(args: str | None, kwargs: str | None, exact: bool) -> str:
             positional, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
             parts = [python(value) for value in positional]
             return ", ".join(parts + [f"{clean(str(key))}={python(value)}" for key, value in named.items()])
-        except (ValueError, TypeError, AttributeError):
-            return ""
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            # Cut, or nested deeper than can be read: the text itself is the best there is.
+            return f"{args or ''} {kwargs or ''}".strip()
     parts = [_unwrap(args or ""), "" if kwargs in (None, "", "{}") else f"**{kwargs}"]
     return ", ".join(part for part in parts if part)
 

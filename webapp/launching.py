@@ -11,8 +11,9 @@ from flask import Flask
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from webapp.celery_app import celery_of
 from webapp.checks import check_arguments, exact_json
-from webapp.errors import BrokerError
+from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
 from webapp.outbox import Message, mark_sent, mark_waiting, new_row, publish
 from webapp.queries import bump, runs
@@ -39,6 +40,7 @@ def launch(
     anything is stored.
     """
     check_arguments(args, kwargs)
+    _check_number(app, name, args, kwargs or {})
     message = Message(task_id or str(uuid.uuid4()), name, exact_json(args), exact_json(kwargs or {}), attempts=1)
     known = _insert(app, message)
     if known is not None:
@@ -54,6 +56,17 @@ def launch(
     with db.engine.begin() as connection:
         mark_sent(connection, [message.task_id], time.time())
     return Launched(message.task_id)
+
+
+def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Refuse too few, too many or unknown arguments, as ``delay`` does, where the task's code is at hand."""
+    task = celery_of(app).tasks.get(name)
+    if task is None or not task.typing:
+        return
+    try:
+        task.__header__(*args, **kwargs)
+    except TypeError as fault:
+        raise RefusedError(f"{name}: {fault}.") from None
 
 
 def _insert(app: Flask, message: Message) -> tuple[str, str, str] | None:

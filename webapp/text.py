@@ -38,4 +38,4 @@ def tidy(value: object, limit: int = NAME_MAX) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else str(value)
-    return clean(cut(text, limit)) if limit > NAME_MAX else clean(text[:limit])
+    return clean(cut(text, limit)) if limit > NAME_MAX else clean(text[:limit])[:limit]

@@ -14,7 +14,14 @@ from tests.browser.watch import Opener
 from tests.support import Stack
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SWITCHES = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SWITCHES = [
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A process for each page costs more than most tests.
+    "--renderer-process-limit=1",
+]
 
 
 def chromium() -> str | None:

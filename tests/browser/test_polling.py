@@ -46,13 +46,14 @@ def test_a_live_page_asks_once_a_second(visit: Opener, ledger: Ledger) -> None:
 @both
 def test_a_live_page_has_one_poller(visit: Opener, ledger: Ledger, where: str) -> None:
     watch, _ = follow(visit, ledger, where)
-    assert watch.polls_within(1) == 1
+    # Two pollers would ask six times.
+    assert 2 <= watch.polls_within(3) <= 4
 
 
 def test_fifty_live_runs_are_one_poll_and_not_fifty(visit: Opener, ledger: Ledger) -> None:
     ledger.put(*[LIVE] * 49)
     watch, _ = follow(visit, ledger, "list")
-    assert watch.polls_within(1) == 1
+    assert 2 <= watch.polls_within(3) <= 4
 
 
 @both

@@ -49,3 +49,8 @@ def test_a_vendored_file_is_the_one_that_was_published(path: Path) -> None:
 def test_style_sheet_and_script_stay_small() -> None:
     assert (STATIC / "app.css").stat().st_size <= 20 * 1024
     assert len((STATIC / "app.js").read_text().splitlines()) <= 100
+
+
+def test_style_sheets_and_scripts_together_have_at_most_80_kilobytes() -> None:
+    files = [*STATIC.rglob("*.css"), *STATIC.rglob("*.js")]
+    assert sum(path.stat().st_size for path in files) <= 80 * 1024

@@ -5,7 +5,6 @@ The fields of each event are those of Celery's documentation, "Monitoring and Ma
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 from webapp.merge import REPR, Facts, Step
@@ -117,6 +116,7 @@ _ADD: Final = {
 
 
 def _number(value: Any, low: float, high: float, otherwise: float) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high:
+    # NaN and infinity fail the comparison, and so does a whole number that is too large for a float.
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return value
     return otherwise

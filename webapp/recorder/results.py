@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -89,7 +88,7 @@ def _add_progress(facts: Facts, meta: Any, at: float) -> None:
     if not isinstance(meta, dict):
         return
     current, total = meta.get("current"), meta.get("total")
-    if all(isinstance(n, int | float) and math.isfinite(n) and 0 <= n < 1e15 for n in (current, total)):
+    if all(isinstance(n, int | float) and 0 <= n < 1e15 for n in (current, total)):
         facts["progress"] = (at, float(current), float(total))  # type: ignore[arg-type]  # just checked
 
 

@@ -36,6 +36,12 @@ def _render_index(fields: list[forms.Field], problem: str = "") -> str:
     )
 
 
+@blueprint.get("/runs")
+def runs() -> Response:
+    """Lead to the list whoever reloads the address that a form with a fault in it has left in the browser."""
+    return redirect(url_for("pages.index"), 303)
+
+
 @blueprint.post("/runs")
 def start() -> Response | tuple[str, int]:
     """Start a divide run from the form, then show the list; with a fault in a field, show the form again."""

@@ -208,12 +208,12 @@ def argument_lines(row: Row[Any], celery: Celery) -> list[tuple[str, str]]:
         return [("", fmt.arguments(row.args, row.kwargs, exact=False) or "none")]
     try:
         args, kwargs = json.loads(row.args), json.loads(row.kwargs or "{}")
-    except ValueError:
-        # Longer than what is kept: the cut text is shown as it is.
+        names = _parameters(celery, row.name)
+        lines = [(names[i] if i < len(names) else "", fmt.python(value)) for i, value in enumerate(args)]
+        return lines + [(name, fmt.python(value)) for name, value in kwargs.items()]
+    except (ValueError, RecursionError):
+        # Cut, or nested deeper than can be read: the text is shown as it is.
         return [("args", row.args), ("kwargs", row.kwargs)]
-    names = _parameters(celery, row.name)
-    lines = [(names[i] if i < len(names) else "", fmt.python(value)) for i, value in enumerate(args)]
-    return lines + [(name, fmt.python(value)) for name, value in kwargs.items()]
 
 
 def _parameters(celery: Celery, name: str) -> list[str]:
@@ -242,10 +242,8 @@ def result_text(row: Row[Any]) -> str:
         return str(row.result)
     try:
         value = json.loads(row.result)
-    except ValueError:
+        if isinstance(value, dict | list) and len(row.result) > 60:
+            return clean(json.dumps(value, indent=2, ensure_ascii=False))
+        return "None" if value is None else str(row.result)
+    except (ValueError, RecursionError):
         return str(row.result)
-    if value is None:
-        return "None"
-    if isinstance(value, dict | list) and len(row.result) > 60:
-        return clean(json.dumps(value, indent=2, ensure_ascii=False))
-    return str(row.result)

@@ -1,0 +1,169 @@
+"""Row first: an accepted run is kept, is owned by one publisher at a time, and is not sent when it has been seen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from webapp.errors import RefusedError
+from webapp.extensions import db
+from webapp.launching import Launched, launch
+from webapp.outbox import LEASE, RETRY_MAX, claim, mark_sent, mark_waiting, relay
+from webapp.queries import changes, runs
+from webapp.recorder.events import facts_of
+from webapp.recorder.writer import write
+
+DIVIDE = "webapp.tasks.divide"
+KEY = "6104b10e-cffe-4703-997d-bc085068d517"
+
+
+def row(task_id: str) -> Any:
+    with db.engine.connect() as connection:
+        return connection.execute(select(runs).where(runs.c.task_id == task_id)).one()
+
+
+def accept(app: Flask, *args: Any) -> str:
+    """Accept a run while the broker is away, as it is in all tests here."""
+    launched = launch(app, DIVIDE, list(args) or [1, 2])
+    assert launched.error
+    return launched.task_id
+
+
+def test_a_run_accepted_without_a_broker_is_kept_with_its_exact_arguments(app: Flask) -> None:
+    kept = row(accept(app, 1, 2.5))
+    assert (kept.name, json.loads(kept.args), kept.state, kept.publish_state) == (DIVIDE, [1, 2.5], "PENDING", "new")
+
+
+def test_what_would_harm_a_worker_is_refused_before_anything_is_kept(app: Flask) -> None:
+    with pytest.raises(RefusedError):
+        launch(app, DIVIDE, [float("nan"), 1])
+    with db.engine.connect() as connection:
+        assert connection.execute(select(runs)).all() == []
+
+
+def test_a_waiting_run_is_not_due_before_its_pause_is_over(app: Flask) -> None:
+    accept(app)
+    assert claim(db.engine, time.time()) == []
+
+
+def test_a_waiting_run_is_due_when_its_pause_is_over(app: Flask) -> None:
+    task_id = accept(app)
+    assert [message.task_id for message in claim(db.engine, time.time() + RETRY_MAX)] == [task_id]
+
+
+def test_a_waiting_run_is_due_at_once_when_the_broker_is_back(app: Flask) -> None:
+    task_id = accept(app)
+    assert [message.task_id for message in claim(db.engine, time.time(), impatient=True)] == [task_id]
+
+
+def test_a_claimed_run_is_not_claimed_again_while_its_lease_lasts(app: Flask) -> None:
+    accept(app)
+    now = time.time()
+    claim(db.engine, now, impatient=True)
+    assert claim(db.engine, now + LEASE - 1, impatient=True) == []
+
+
+def test_a_run_whose_publisher_was_killed_is_claimed_when_the_lease_ends(app: Flask) -> None:
+    task_id = accept(app)
+    now = time.time()
+    claim(db.engine, now, impatient=True)
+    assert [message.task_id for message in claim(db.engine, now + LEASE + 1)] == [task_id]
+
+
+def test_two_relays_never_claim_the_same_run(app: Flask) -> None:
+    wanted = {accept(app, number, 1) for number in range(10)}
+
+    engine = db.engine
+
+    def claim_some(_: int) -> list[str]:
+        return [message.task_id for message in claim(engine, time.time(), impatient=True)]
+
+    with ThreadPoolExecutor(4) as relays:
+        claimed = [task_id for part in relays.map(claim_some, range(8)) for task_id in part]
+    assert sorted(claimed) == sorted(wanted)
+
+
+def test_a_run_that_a_worker_was_seen_with_is_not_sent_again(app: Flask) -> None:
+    """A publish that raised may have been delivered all the same."""
+    task_id = accept(app)
+    facts = facts_of({"type": "task-received", "hostname": "w@h", "timestamp": time.time()}, time.time(), 4096)
+    assert facts is not None
+    write(db.engine, {task_id: facts})
+    assert claim(db.engine, time.time(), impatient=True) == []
+    assert row(task_id).publish_state == "sent"
+
+
+def test_a_run_that_is_claimed_is_published_as_it_was_accepted(app: Flask) -> None:
+    accept(app, 1, 2.5)
+    (message,) = claim(db.engine, time.time(), impatient=True)
+    assert (message.name, json.loads(message.args), json.loads(message.kwargs)) == (DIVIDE, [1, 2.5], {})
+
+
+def test_a_relay_without_a_broker_puts_everything_back(app: Flask) -> None:
+    wanted = {accept(app, number, 1) for number in range(3)}
+    assert relay(app, db.engine, impatient=True) == 0
+    assert {row(task_id).publish_state for task_id in wanted} == {"new"}
+
+
+def test_pauses_between_attempts_grow_and_are_bounded(app: Flask) -> None:
+    task_id = accept(app)
+    pauses = []
+    for _ in range(12):
+        now = time.time()
+        (message,) = claim(db.engine, now + 1000, impatient=True)
+        with db.engine.begin() as connection:
+            mark_waiting(connection, message, now, "away")
+        pauses.append(row(task_id).publish_due_at - now)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pytest.approx(RETRY_MAX)
+
+
+def test_a_sent_run_is_never_claimed(app: Flask) -> None:
+    task_id = accept(app)
+    with db.engine.begin() as connection:
+        mark_sent(connection, [task_id], time.time())
+    assert claim(db.engine, time.time() + 10_000, impatient=True) == []
+
+
+def all_at_once(calls: list[Callable[[], Launched]]) -> list[str]:
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [future.result().task_id for future in [threads.submit(call) for call in calls]]
+
+
+def in_app(app: Flask, *args: Any, key: str) -> Callable[[], Launched]:
+    def call() -> Launched:
+        with app.app_context():
+            return launch(app, DIVIDE, list(args), task_id=key)
+
+    return call
+
+
+def test_a_form_sent_many_times_at_once_is_one_run(app: Flask) -> None:
+    assert all_at_once([in_app(app, 1, 2, key=KEY) for _ in range(6)]) == [KEY] * 6
+    with db.engine.connect() as connection:
+        assert len(connection.execute(select(runs)).all()) == 1
+
+
+def test_a_key_used_for_other_values_at_the_same_time_is_another_run(app: Flask) -> None:
+    assert len(set(all_at_once([in_app(app, number, 1, key=KEY) for number in range(4)]))) == 4
+
+
+def test_every_change_of_a_run_is_a_new_version_of_the_table(app: Flask) -> None:
+    """A poll that carries the last version seen would otherwise be answered with 204."""
+    seen = []
+    for act in (
+        lambda: accept(app),
+        lambda: relay(app, db.engine, impatient=True),
+        lambda: claim(db.engine, time.time(), impatient=True),
+    ):
+        act()
+        with db.engine.connect() as connection:
+            seen.append(connection.execute(select(changes.c.version)).scalar_one())
+    assert seen == sorted(set(seen))
