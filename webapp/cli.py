@@ -55,7 +55,10 @@ def record_command() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     # The recorder's second thread needs the app itself, not this thread's stand-in for it.
-    record(current_app._get_current_object(), stopping)  # type: ignore[attr-defined]
+    try:
+        record(current_app._get_current_object(), stopping)  # type: ignore[attr-defined]
+    except SQLAlchemyError as fault:
+        raise click.ClickException(f"{DATABASE_HELP} ({type(fault).__name__})") from None
 
 
 # -1 is a number and no option.

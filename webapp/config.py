@@ -154,7 +154,6 @@ CELERY_DEFAULTS: Final[dict[str, Any]] = {
     "CELERY_EVENT_SERIALIZER": "json",
     # The result then carries the exact arguments, the worker and the queue, which events only abridge.
     "CELERY_RESULT_EXTENDED": True,
-    "CELERY_TASK_TRACK_STARTED": True,
     "CELERY_TASK_SEND_SENT_EVENT": True,
     "CELERY_WORKER_SEND_TASK_EVENTS": True,
     "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
@@ -189,6 +188,8 @@ def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = _read_celery(name, text)
     values.update({name: value for name, value in overrides.items() if name not in known})
     _derive(values, root)
+    # Only Flower needs it, which reads it by itself; a worker tells its configuration to whoever asks for it.
+    del values["FLOWER_BASIC_AUTH"]
     return values
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -91,8 +90,16 @@ class EventRecorder:
         if len(self.batch) >= BACKLOG_RUNS:
             self.stopping.wait(BATCH_SECONDS)
             return
-        with contextlib.suppress(TimeoutError):
+        try:
             connection.drain_events(timeout=BATCH_SECONDS)
+        except TimeoutError:
+            pass
+        except BROKER_AWAY:
+            raise
+        # Anybody may publish anything here, and what came before and after it is good.
+        except Exception as fault:  # noqa: BLE001
+            log.warning("A message that makes no sense was passed over: %.200s", fault)
+            self.stopping.wait(0.01)
 
     def _take(self, event: dict[str, Any]) -> None:
         now = time.time()

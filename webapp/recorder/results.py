@@ -51,7 +51,7 @@ def facts_of_stored(stored: str | bytes, now: float, value_max: int) -> Facts | 
         return None
     at = _date(meta.get("date_done"), now)
     worker = tidy(meta.get("worker")) or ""
-    facts: Facts = {"created_at": at, "key": (rank(state), at, 0, clean(state))}
+    facts: Facts = {"created_at": at, "key": (rank(state), at, 0, clean(state)[:STATE_MAX])}
     if worker:
         facts["worker"] = (at, worker)
     if isinstance(meta.get("name"), str):
@@ -101,4 +101,8 @@ def _date(value: Any, now: float) -> float:
 
 
 def _dump(value: Any, value_max: int) -> str:
-    return clean(cut(json.dumps(value, ensure_ascii=False), value_max))
+    try:
+        return clean(cut(json.dumps(value, ensure_ascii=False), value_max))
+    except RecursionError:
+        # What could just be read may be too deep to be written again.
+        return "nested too deep to be shown"

@@ -25,6 +25,8 @@ from webapp.recorder.workers import Lost
 
 log = logging.getLogger(__name__)
 
+NEWCOMER_SECONDS: Final = 5.0
+"""Seconds for which a worker that has come up is asked again and again to send events."""
 SWEEP_SECONDS: Final = 30.0
 """Seconds between walks over all stored results; one also follows each start and each return of the broker."""
 
@@ -42,6 +44,7 @@ class Upkeep:
         self.running = Watch(running_only=True)
         self.live = Watch(running_only=False)
         self.sweep = Sweep()
+        self.call_until = self.called_at = 0.0
         self.jobs: list[tuple[float, Callable[[], None]]] = [
             (2.0, self._beat),
             (0.5, self._relay),
@@ -64,7 +67,12 @@ class Upkeep:
             self.recorder.stopping.wait(0.1)
 
     def _called(self) -> bool:
-        return self.recorder.new_worker.is_set()
+        """Say whether a worker has come up lately; it listens to commands a moment after its first event."""
+        now = time.monotonic()
+        if self.recorder.new_worker.is_set():
+            self.recorder.new_worker.clear()
+            self.call_until = now + NEWCOMER_SECONDS
+        return now < self.call_until and now - self.called_at >= 1.0
 
     def _do(self, job: Callable[[], None]) -> None:
         try:
@@ -111,6 +119,9 @@ class Upkeep:
             self.sweep.step(self.engine, self.celery, self.recorder.value_max)
 
     def _enable_events(self) -> None:
-        self.recorder.new_worker.clear()
+        self.called_at = time.monotonic()
         if self.broker_error is None:
             publisher_of(self.app).control.enable_events()
+        # What a newcomer has ended before it sent events is told by the result backend alone.
+        if self.called_at < self.call_until:
+            self.sweep.start()

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, current_app, render_template, request
 from webapp import queries
 from webapp.celery_app import celery_of
 from webapp.extensions import db
+from webapp.text import clean
 from webapp.views import drawn, regions
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
@@ -43,7 +44,7 @@ def run() -> str | Response:
     """Answer one run's region when it has changed since version ``v``."""
     around = drawn.environment()
     with db.engine.connect() as connection:
-        row = queries.run_by_id(connection, request.args.get("task_id", ""))
+        row = queries.run_by_id(connection, clean(request.args.get("task_id", "")))
     if row is None or regions.run_version(around, row.changed) == request.args.get("v"):
         return unchanged()
     return render_template("runs/_run_poll.html", **regions.run_region(row, around, celery_of(current_app)))

@@ -14,7 +14,7 @@ from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.launching import launch
 from webapp.tasks import divide
-from webapp.text import NAME_MAX
+from webapp.text import NAME_MAX, clean
 from webapp.views import regions
 
 blueprint = Blueprint("pages", __name__)
@@ -72,7 +72,7 @@ def run(task_id: str | None) -> str:
     """Show one run; ``/run?task_id=`` serves the task ids that cannot stand in a path."""
     wanted: str = task_id if task_id is not None else request.args.get("task_id", "")
     with db.engine.connect() as connection:
-        row = queries.run_by_id(connection, wanted)
+        row = queries.run_by_id(connection, clean(wanted))
         around = queries.environment(connection)
     if row is None:
         abort(404, regions.Unknown(wanted[:NAME_MAX]))
