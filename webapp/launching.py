@@ -47,6 +47,7 @@ def launch(
         if known == (message.name, message.args, message.kwargs):
             return Launched(message.task_id)
         return launch(app, name, args, kwargs)
+    sent_at = time.time()
     try:
         publish(app, message)
     except BrokerError as fault:
@@ -54,7 +55,7 @@ def launch(
             mark_waiting(connection, message, time.time(), str(fault))
         return Launched(message.task_id, str(fault))
     with db.engine.begin() as connection:
-        mark_sent(connection, [message.task_id], time.time())
+        mark_sent(connection, [message.task_id], sent_at)
     return Launched(message.task_id)
 
 

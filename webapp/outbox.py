@@ -126,6 +126,7 @@ def relay(app: Flask, engine: Engine, impatient: bool = False) -> int:
     sent = 0
     messages = claim(engine, time.time(), impatient)
     for position, message in enumerate(messages):
+        sent_at = time.time()
         try:
             publish(app, message)
         except BrokerError as fault:
@@ -134,7 +135,7 @@ def relay(app: Flask, engine: Engine, impatient: bool = False) -> int:
                     mark_waiting(connection, left, time.time(), str(fault))
             break
         with engine.begin() as connection:
-            mark_sent(connection, [message.task_id], time.time())
+            mark_sent(connection, [message.task_id], sent_at)
         sent += 1
     return sent
 

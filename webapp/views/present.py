@@ -94,7 +94,7 @@ def badge_of(row: Row[Any]) -> Badge:
 
 def listed(row: Row[Any]) -> ListedRun:
     """Return a row of ``queries.page`` as the list shows it."""
-    failed = bool(row.exception) or row.state == "RETRY"
+    failed = row.state in ("FAILURE", "RETRY")
     progress = progress_of(row)
     ready = is_ready(row.state)
     return ListedRun(
@@ -110,7 +110,7 @@ def listed(row: Row[Any]) -> ListedRun:
         progress=progress,
         wait=fmt.duration(waited(row)),
         runtime=fmt.duration(ran(row)),
-        running_since="" if ready or row.started_at is None else fmt.iso(row.started_at),
+        running_since="" if ready or row.state == "RETRY" or row.started_at is None else fmt.iso(row.started_at),
         worker=row.worker or "–",
         created=Moment.at(row.created_at),
     )

@@ -124,7 +124,7 @@ def _facts(row: Row[Any]) -> list[tuple[str, str]]:
         ("Queue", row.queue),
         ("Worker", row.worker),
         ("Waited", fmt.duration(present.waited(row)) if row.started_at is not None else None),
-        ("Ran", fmt.duration(present.ran(row)) if is_ready(row.state) else None),
+        ("Ran", fmt.duration(took) if (took := present.ran(row)) is not None else None),
         ("Attempts", str(starts) if starts else None),
         ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
         ("Not before", row.eta),
