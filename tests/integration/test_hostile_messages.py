@@ -254,7 +254,7 @@ def test_senseless_progress_of_one_run_does_not_hide_the_progress_of_others(list
         client.set("celery-task-meta-sensible", progress % 3)
         for task_id in ("senseless", "sensible"):
             publish(listening, event("task-started", task_id))
-        listening.row_once("sensible", progress_current=3.0, timeout=10)
+        listening.row_once("sensible", progress_current=3.0, timeout=30)
 
 
 def test_a_stored_result_is_never_rebuilt_as_an_object(listening: Stack) -> None:
@@ -271,7 +271,7 @@ def test_a_key_that_is_no_string_in_the_place_of_a_result_loses_nothing(listenin
         client.set("celery-task-meta-beside", '{"status": "SUCCESS", "result": 1}')
     for task_id in ("listed", "beside"):
         publish(listening, event("task-succeeded", task_id))
-    listening.row_once("beside", outcome_exact=1, timeout=10)
+    listening.row_once("beside", outcome_exact=1, timeout=30)
 
 
 def test_a_celery_client_without_any_setting_is_heard(listening: Stack) -> None:
