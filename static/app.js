@@ -4,9 +4,18 @@
 const region = () => document.querySelector("#runs, #run");
 const refresh = () => region()?.dispatchEvent(new CustomEvent("refresh"));
 
-// A hidden tab asks for nothing; a form that its reader sends is no poll and always goes.
+// A hidden tab asks for nothing, and neither does a list in which runs are selected; a form that its reader sends is
+// no poll and always goes.
+const picked = () => document.querySelectorAll("#runs [name=pick]:checked").length;
 document.addEventListener("htmx:config:request", (event) => {
-  if (document.hidden && event.target === region()) event.preventDefault();
+  if (event.target === region() && (document.hidden || picked())) event.preventDefault();
+});
+document.addEventListener("change", (event) => {
+  if (event.target.name !== "pick") return;
+  const note = document.getElementById("paused");
+  note.hidden = !picked();
+  note.textContent = picked() ? `${picked()} selected; the list does not refresh meanwhile.` : "";
+  if (!picked()) refresh();
 });
 
 // The server is away: say so once, and take it back with the first answer.
@@ -41,6 +50,7 @@ function tick() {
     write(element, spell(Math.max(0, (now - new Date(element.dataset.since)) / 1000)));
   }
   for (const element of document.querySelectorAll(".zone")) write(element, zone);
+  for (const element of document.querySelectorAll("[data-zone]")) element.value ||= zone;
 }
 
 // An idle page keeps one answer open in which the server says that something has changed; no polling.

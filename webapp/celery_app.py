@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from celery import Celery, Task, signals
 
 from webapp.checks import check_arguments
+from webapp.stream import LIMIT_OPTION, StreamEvents
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -33,8 +34,9 @@ def init_celery(app: Flask) -> Celery:
             check_arguments(args, kwargs)
             return super().apply_async(args, kwargs, *rest, **options)
 
-    celery = Celery("webapp", task_cls=ContextTask)
+    celery = Celery("webapp", task_cls=ContextTask, events=StreamEvents)
     celery.config_from_object(app.config, namespace="CELERY")
+    celery.conf[LIMIT_OPTION] = app.config["STREAM_MAX_MESSAGES"]
     # A Celery app is otherwise current only in the thread that made it, and shared_task in a request's
     # thread would find another one without a broker.
     celery.set_default()

@@ -21,7 +21,7 @@ from webapp.celery_app import celery_of
 from webapp.errors import VaseError
 from webapp.extensions import db
 from webapp.launching import launch
-from webapp.states import is_ready, look
+from webapp.states import is_settled, look
 
 DATABASE_HELP: Final = "The database does not answer. Are its tables up to date? flask --app app db upgrade"
 
@@ -121,7 +121,7 @@ def _follow(task_id: str) -> str:
         elif line.partition(" (")[0] != shown.partition(" (")[0]:
             click.echo(line, err=True)
         shown = line
-        if is_ready(row.state):
+        if is_settled(row.state):
             break
         time.sleep(0.25)
     if sys.stderr.isatty():
@@ -132,11 +132,11 @@ def _follow(task_id: str) -> str:
 
 def _line(row: Row[Any], around: queries.Environment) -> str:
     state = look(row.state).label
-    if row.publish_state == "new":
+    if row.publish_state in ("new", "held"):
         state = "Waiting for the broker"
-    if row.progress_total and not is_ready(row.state):
+    if row.progress_total and not is_settled(row.state):
         state += f" {row.progress_current:g} of {row.progress_total:g}"
-    if not around.recorder_ok and not is_ready(row.state):
+    if not around.recorder_ok and not is_settled(row.state):
         return f"{state}; no recorder is running, start one with: flask --app app record"
-    end = row.state_at if is_ready(row.state) else time.time()
+    end = row.state_at if is_settled(row.state) else time.time()
     return f"{state} ({fmt.duration(max(end - row.created_at, 0))})"

@@ -63,6 +63,20 @@ def _boolean(text: str) -> bool:
     return truth[text.lower()]
 
 
+def _retention(text: str) -> dict[str, float]:
+    """Read ``30``, or days by outcome such as ``success=14,failure=30``; outcomes left out have no end."""
+    days = _number(float, 0, 36500)
+    if "=" not in text:
+        return dict.fromkeys(("success", "failure", "other"), float(days(text)))
+    found = {"success": 0.0, "failure": 0.0, "other": 0.0}
+    for part in text.split(","):
+        outcome, _, number = part.partition("=")
+        if outcome.strip() not in found:
+            raise ValueError(f"names {outcome.strip()!r}, which is none of success, failure and other")
+        found[outcome.strip()] = float(days(number.strip()))
+    return found
+
+
 _PORT: Final = _number(int, 1, 65535)
 
 SETTINGS: Final[tuple[Setting, ...]] = (
@@ -121,6 +135,34 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         64 * 1024,
         "Longest result, traceback or list of arguments that is kept; longer ones are cut and say so.",
         "65536",
+    ),
+    Setting(
+        "STREAM_MAX_MESSAGES",
+        _number(int, 0, 100_000_000),
+        250_000,
+        "Messages of events, about 700 bytes each, that Redis keeps for a recorder that is away; 0 for no stream.",
+        "250000",
+    ),
+    Setting(
+        "RETENTION_DAYS",
+        _retention,
+        {"success": 14.0, "failure": 30.0, "other": 30.0},
+        "Days after which ended runs are removed, for all or by outcome; 0 keeps them for ever.",
+        "success=14,failure=30,other=30",
+    ),
+    Setting(
+        "RETENTION_MAX_RUNS",
+        _number(int, 0, 10**12),
+        0,
+        "Most ended runs kept, the oldest are removed first; 0 for no bound.",
+        "5000000",
+    ),
+    Setting(
+        "QUERY_SECONDS",
+        _number(float, 0.1, 60),
+        2.0,
+        "Seconds that one search may take before it is stopped and says so.",
+        "2",
     ),
     Setting("DIVIDE_SECONDS", _number(float, 0, 3600), 5.0, "How long the `divide` task waits, in seconds.", "5"),
     Setting("HOST", str, "127.0.0.1", "The address the web server listens on.", "127.0.0.1"),

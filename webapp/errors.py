@@ -11,6 +11,10 @@ class SettingError(VaseError):
     """A setting has a value that cannot be used; raised before anything starts."""
 
 
+class TooSlowError(VaseError):
+    """A search that was stopped because it took too long."""
+
+
 class RefusedError(VaseError, ValueError):
     """Arguments that would harm a worker; raised before anything is stored or published."""
 

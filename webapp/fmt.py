@@ -46,9 +46,9 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
-def count(number: int, cap: int) -> str:
-    """Return ``1,234``, or ``10,000+`` when the number passed the cap."""
-    return f"{cap:,}+" if number > cap else f"{number:,}"
+def count(number: int, more: bool) -> str:
+    """Return ``1,234``, or ``10,000+`` where there may be more than were counted."""
+    return f"{number:,}+" if more else f"{number:,}"
 
 
 def short_name(name: str) -> str:

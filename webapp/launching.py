@@ -11,11 +11,12 @@ from flask import Flask
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from webapp.breaker import Breaker
 from webapp.celery_app import celery_of
 from webapp.checks import check_arguments, exact_json
 from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
-from webapp.outbox import Message, mark_sent, mark_waiting, new_row, publish
+from webapp.outbox import Message, mark_held, mark_sent, new_row, publish, take
 from webapp.queries import bump, runs
 
 _INSERT: Final = insert(runs)
@@ -42,21 +43,42 @@ def launch(
     check_arguments(args, kwargs)
     _check_number(app, name, args, kwargs or {})
     message = Message(task_id or str(uuid.uuid4()), name, exact_json(args), exact_json(kwargs or {}), attempts=1)
-    known = _insert(app, message)
+    breaker = breaker_of(app)
+    held = None if breaker.allows() else breaker.error or "the broker was away a moment ago"
+    known = _insert(app, message, held)
     if known is not None:
         if known == (message.name, message.args, message.kwargs):
             return Launched(message.task_id)
         return launch(app, name, args, kwargs)
+    return Launched(message.task_id, held) if held else _send(app, message)
+
+
+def send_again(app: Flask, task_id: str) -> Launched | None:
+    """Try once more to publish a run that waits or could not be sent; None when there is nothing to send."""
+    message = take(db.engine, task_id)
+    return _send(app, message) if message else None
+
+
+def _send(app: Flask, message: Message) -> Launched:
+    """Publish a message that this process owns, and note how that went."""
     sent_at = time.time()
     try:
         publish(app, message)
     except BrokerError as fault:
+        breaker_of(app).failed(str(fault))
         with db.engine.begin() as connection:
-            mark_waiting(connection, message, time.time(), str(fault))
+            mark_held(connection, message, time.time(), str(fault))
         return Launched(message.task_id, str(fault))
+    breaker_of(app).worked()
     with db.engine.begin() as connection:
         mark_sent(connection, [message.task_id], sent_at)
     return Launched(message.task_id)
+
+
+def breaker_of(app: Flask) -> Breaker:
+    """Return the breaker of this process."""
+    breaker: Breaker = app.extensions.setdefault("breaker", Breaker())
+    return breaker
 
 
 def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -70,15 +92,19 @@ def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]
         raise RefusedError(f"{name}: {fault}.") from None
 
 
-def _insert(app: Flask, message: Message) -> tuple[str, str, str] | None:
+def _insert(app: Flask, message: Message, held: str | None) -> tuple[str, str, str] | None:
     """Commit the row, or return the call that the row of that task id stands for already."""
-    try:
-        with db.engine.begin() as connection:
-            values = new_row(app, message, time.time())
-            connection.execute(_INSERT, {**values, "changed": bump(connection)})
-        return None
-    except IntegrityError:
-        with db.engine.connect() as connection:
-            columns = select(runs.c.name, runs.c.args, runs.c.kwargs)
-            row = connection.execute(columns.where(runs.c.task_id == message.task_id)).one()
-        return row.name, row.args, row.kwargs
+    for _ in range(2):
+        try:
+            with db.engine.begin() as connection:
+                values = new_row(app, message, time.time(), held)
+                connection.execute(_INSERT, {**values, "changed": bump(connection)})
+            return None
+        except IntegrityError:
+            with db.engine.connect() as connection:
+                columns = select(runs.c.name, runs.c.args, runs.c.kwargs)
+                row = connection.execute(columns.where(runs.c.task_id == message.task_id)).one_or_none()
+            if row is not None:
+                return row.name, row.args, row.kwargs
+            # Nobody has the task id, so it was the id, made in the same microsecond; there is another one now.
+    raise RefusedError("The run could not be written; try again.")

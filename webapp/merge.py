@@ -29,6 +29,7 @@ class Facts(TypedDict, total=False):
     arguments: tuple[int, str, str]  # how exact, args, kwargs
     worker: tuple[float, str]  # timestamp, hostname
     progress: tuple[float, float, float]  # timestamp, current, total
+    doubt: tuple[float, str]  # timestamp, why the run is LOST or UNCERTAIN
     steps: frozenset[Step]
     name: str
     queue: str
@@ -57,7 +58,7 @@ def _join_steps(left: frozenset[Step], right: frozenset[Step]) -> frozenset[Step
 
 RULES: Final[dict[str, Callable[[Any, Any], Any]]] = {
     **dict.fromkeys(("created_at", "sent_at", "received_at", "started_at"), min),
-    **dict.fromkeys(("key", "outcome", "arguments", "worker", "progress", "retries", "runtime"), max),
+    **dict.fromkeys(("key", "outcome", "arguments", "worker", "progress", "doubt", "retries", "runtime"), max),
     **dict.fromkeys(("name", "queue", "origin", "root_id", "parent_id", "eta", "expires"), max),
     "steps": _join_steps,
 }

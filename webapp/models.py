@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, SmallInteger, String, Text
+from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, SmallInteger, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.extensions import db
@@ -15,12 +15,14 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
 
     __tablename__ = "task_runs"
 
-    # SQLite numbers rows by itself only in a column of type INTEGER.
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    task_id: Mapped[str] = mapped_column(String(NAME_MAX), unique=True)
+    # SQLite takes a column of type INTEGER for the number of the row itself, which costs no index.
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    """When the run was made, see ``webapp.ids``: the order of ids is the order of time."""
+    task_id: Mapped[str] = mapped_column(String(NAME_MAX))
     name: Mapped[str] = mapped_column(String(NAME_MAX), default="")
     state: Mapped[str] = mapped_column(String(STATE_MAX), default="PENDING")
-    rank: Mapped[int] = mapped_column(SmallInteger, default=0)
+    phase: Mapped[int] = mapped_column(SmallInteger, default=0)
+    """0 live, 1 success, 2 failure, 3 settled in another way; follows from the state."""
     state_at: Mapped[float] = mapped_column(Float, default=0.0)
     clock: Mapped[int] = mapped_column(BigInteger, default=0)
     changed: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -31,6 +33,10 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
     received_at: Mapped[float | None] = mapped_column(Float)
     started_at: Mapped[float | None] = mapped_column(Float)
     runtime: Mapped[float | None] = mapped_column(Float)
+    run_order: Mapped[float | None] = mapped_column(Float)
+    """Descending, the longest running first: what runs now by its start, then what has ended by its run time."""
+    wait_order: Mapped[float | None] = mapped_column(Float)
+    """Descending, the longest waiting first: what waits now by its age, then what has begun by its wait."""
     steps: Mapped[str | None] = mapped_column(Text)
     """JSON of the attempts of a run that was retried; a plain run has its ``started_at`` alone."""
 
@@ -39,13 +45,15 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
     arguments_rank: Mapped[int] = mapped_column(SmallInteger, default=0)
     """0: shortened repr of an event, 1: JSON kept by the worker, 2: JSON as submitted here."""
 
-    outcome_rank: Mapped[int | None] = mapped_column(SmallInteger)
     outcome_exact: Mapped[int] = mapped_column(SmallInteger, default=0)
     """1: from the result backend, 0: the shortened repr of an event."""
     outcome_at: Mapped[float | None] = mapped_column(Float)
     result: Mapped[str | None] = mapped_column(Text)
     exception: Mapped[str | None] = mapped_column(Text)
     traceback: Mapped[str | None] = mapped_column(Text)
+    doubt: Mapped[str | None] = mapped_column(Text)
+    """Why a run was taken for LOST or UNCERTAIN, as a sentence."""
+    doubt_at: Mapped[float | None] = mapped_column(Float)
 
     worker: Mapped[str | None] = mapped_column(String(NAME_MAX))
     worker_at: Mapped[float | None] = mapped_column(Float)
@@ -53,6 +61,7 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
     origin: Mapped[str | None] = mapped_column(String(NAME_MAX))
     retries: Mapped[int | None] = mapped_column(Integer)
     root_id: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    """The run that began the workflow; None for a run that is no part of another."""
     parent_id: Mapped[str | None] = mapped_column(String(NAME_MAX))
     eta: Mapped[str | None] = mapped_column(String(64))
     expires: Mapped[str | None] = mapped_column(String(64))
@@ -62,21 +71,23 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
     progress_total: Mapped[float | None] = mapped_column(Float)
 
     publish_state: Mapped[str | None] = mapped_column(String(10))
-    """None for runs that others sent; else new (to be sent), sending (somebody has it) or sent."""
+    """None for runs that others sent; else new (nobody has tried), sending (``publish_owner`` has it), sent, held
+    (tried in vain, or the broker is known to be away: tried again by itself) or dead (a person has to try again)."""
+    publish_owner: Mapped[str | None] = mapped_column(String(NAME_MAX))
     publish_attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
     publish_due_at: Mapped[float | None] = mapped_column(Float)
     publish_error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
-        Index("ix_task_runs_created", "created_at", "id"),
-        Index("ix_task_runs_rank_created", "rank", "created_at", "id"),
-        Index("ix_task_runs_state_created", "state", "created_at", "id"),
-        Index("ix_task_runs_name_created", "name", "created_at", "id"),
+        UniqueConstraint("task_id", name="uq_task_runs_task_id"),
+        Index("ix_task_runs_phase", "phase", "id"),
+        Index("ix_task_runs_run_order", "run_order", "id", "phase"),
+        Index("ix_task_runs_wait_order", "wait_order", "id", "phase"),
         Index(
             "ix_task_runs_publish",
             "publish_due_at",
-            sqlite_where=db.text("publish_state IN ('new', 'sending')"),
-            postgresql_where=db.text("publish_state IN ('new', 'sending')"),
+            sqlite_where=db.text("publish_state IN ('new', 'sending', 'held')"),
+            postgresql_where=db.text("publish_state IN ('new', 'sending', 'held')"),
         ),
     )
 
@@ -91,6 +102,8 @@ class Change(db.Model):  # type: ignore[name-defined, misc]
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, default=0)
+    site: Mapped[str] = mapped_column(String(32), default="")
+    """A random name for this database: recorders of the same site share the stream of events."""
 
 
 class Recorder(db.Model):  # type: ignore[name-defined, misc]
@@ -112,3 +125,40 @@ class Worker(db.Model):  # type: ignore[name-defined, misc]
     hostname: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
     seen_at: Mapped[float] = mapped_column(Float)
     online: Mapped[bool] = mapped_column(Boolean, default=True)
+    durable: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether its events also go to the stream, where they wait for a recorder that is away."""
+
+
+class Known(db.Model):  # type: ignore[name-defined, misc]
+    """A value that runs have had: the name of a task, worker, queue or state, offered where one filters."""
+
+    __tablename__ = "known_values"
+
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    value: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
+    seen_at: Mapped[float] = mapped_column(Float)
+
+
+class DeadLetter(db.Model):  # type: ignore[name-defined, misc]
+    """What was heard of a run and refused by the database, kept so that nothing is dropped in silence."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[float] = mapped_column(Float)
+    task_id: Mapped[str] = mapped_column(Text)
+    why: Mapped[str] = mapped_column(Text)
+    facts: Mapped[str] = mapped_column(Text)
+
+
+class Gap(db.Model):  # type: ignore[name-defined, misc]
+    """A time for which events are known to be missing."""
+
+    __tablename__ = "gaps"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    began_at: Mapped[float] = mapped_column(Float)
+    ended_at: Mapped[float] = mapped_column(Float)
+    messages: Mapped[int] = mapped_column(BigInteger, default=0)
+    """How many messages, of one or more events each, were dropped; 0 when nobody knows."""
+    why: Mapped[str] = mapped_column(Text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -16,14 +17,21 @@ from sqlalchemy import Connection, Engine, bindparam, case, select, update
 
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
+from webapp.ids import new_id
+from webapp.merge import SUBMITTED
 from webapp.queries import bump, runs
-from webapp.states import PENDING_RANK
+from webapp.queues import waiting
+from webapp.spans import wait_order
+from webapp.states import LIVE
+from webapp.text import NAME_MAX
 
 LEASE: Final = 8.0
 """Seconds for which a publisher owns a run; afterwards the relay takes it for abandoned."""
 RETRY_MAX: Final = 30.0
 """Longest pause between two attempts to publish, in seconds."""
 CLAIM_MAX: Final = 50
+ATTEMPTS_MAX: Final = 10
+"""Attempts, over two and a half minutes and with a broker that answers, after which only a person tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class Message:
     args: str
     kwargs: str
     attempts: int = 0
+    queue: str | None = None
 
 
 def publish(app: Flask, message: Message) -> None:
@@ -66,10 +75,15 @@ def _one_line(fault: BaseException) -> str:
     return " ".join(str(fault).split())[:200] or type(fault).__name__
 
 
+def owner_name() -> str:
+    """Return the name of this process among those that publish."""
+    return f"{os.getpid()}@{socket.gethostname()}"[:NAME_MAX]
+
+
 _MARK_SENT: Final = (
     update(runs)
     .where(runs.c.task_id.in_(bindparam("task_ids", expanding=True)), runs.c.publish_state != "sent")
-    .values(publish_state="sent", publish_due_at=None, publish_error=None)
+    .values(publish_state="sent", publish_owner=None, publish_due_at=None, publish_error=None)
     # A worker may have been heard of the message before its sender came to note that it is on its way.
     .values(sent_at=case((runs.c.received_at < bindparam("now"), runs.c.received_at), else_=bindparam("now")))
     .values(changed=bindparam("version"))
@@ -81,13 +95,16 @@ def mark_sent(connection: Connection, task_ids: Sequence[str], now: float) -> No
     connection.execute(_MARK_SENT, {"task_ids": list(task_ids), "now": now, "version": bump(connection)})
 
 
-def mark_waiting(connection: Connection, message: Message, now: float, error: str) -> None:
-    """Note that the broker did not take a message, and when to try again."""
+def mark_held(connection: Connection, message: Message, now: float, error: str) -> None:
+    """Note that the broker did not take a message of ours, and when to try again, or that it was the last time."""
     pause = min(2.0 ** min(message.attempts, 10) / 2, RETRY_MAX)
+    over = message.attempts >= ATTEMPTS_MAX
+    mine = (runs.c.publish_state == "sending") & (runs.c.publish_owner == owner_name())
     connection.execute(
         update(runs)
-        .where(runs.c.task_id == message.task_id, runs.c.publish_state == "sending")
-        .values(publish_state="new", publish_due_at=now + pause, publish_error=error, changed=bump(connection))
+        .where(runs.c.task_id == message.task_id, mine)
+        .values(publish_state="dead" if over else "held", publish_owner=None, publish_error=error)
+        .values(publish_due_at=None if over else now + pause, changed=bump(connection))
     )
 
 
@@ -98,41 +115,63 @@ def claim(engine: Engine, now: float, impatient: bool = False) -> list[Message]:
     has been seen with was published after all and is marked so.
     """
     due = (runs.c.publish_state == "sending") & (runs.c.publish_due_at <= now)
-    waiting = runs.c.publish_state == "new"
+    waiting = runs.c.publish_state.in_(("new", "held"))
     due |= waiting if impatient else waiting & (runs.c.publish_due_at <= now)
-    columns = [runs.c[name] for name in ("id", "task_id", "name", "args", "kwargs", "publish_attempts", "rank")]
-    find = select(*columns).where(due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
+    find = select(*_CLAIMED).where(due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
     with engine.connect() as connection:
         if not connection.execute(find.limit(1)).first():
             return []
     with engine.begin() as connection:
         version = bump(connection)
         rows = connection.execute(find).all()
-        seen = [row.task_id for row in rows if row.rank > PENDING_RANK]
+        seen = [row.task_id for row in rows if row.state != "PENDING"]
         if seen:
             mark_sent(connection, seen, now)
-        unseen = [row for row in rows if row.rank <= PENDING_RANK]
-        attempts = runs.c.publish_attempts + 1
-        connection.execute(
-            update(runs)
-            .where(runs.c.id.in_([row.id for row in unseen]))
-            .values(publish_state="sending", publish_due_at=now + LEASE, publish_attempts=attempts, changed=version)
-        )
-    return [Message(r.task_id, r.name, r.args, r.kwargs, r.publish_attempts + 1) for r in unseen]
+        unseen = [row for row in rows if row.state == "PENDING"]
+        _own(connection, [row.id for row in unseen], now, version)
+    return [Message(r.task_id, r.name, r.args, r.kwargs, r.publish_attempts + 1, r.queue) for r in unseen]
+
+
+_CLAIMED: Final = [runs.c[n] for n in ("id", "task_id", "name", "args", "kwargs", "publish_attempts", "state", "queue")]
+
+
+def _own(connection: Connection, ids: Sequence[int], now: float, version: int) -> None:
+    """Take runs for this process, for as long as a lease lasts."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.id.in_(ids))
+        .values(publish_state="sending", publish_owner=owner_name(), publish_due_at=now + LEASE, changed=version)
+        .values(publish_attempts=runs.c.publish_attempts + 1)
+    )
+
+
+def take(engine: Engine, task_id: str) -> Message | None:
+    """Own one run that waits or could not be sent, its attempts counted anew; None when there is nothing to send."""
+    unsent = (runs.c.task_id == task_id) & runs.c.publish_state.in_(("new", "held", "dead"))
+    with engine.begin() as connection:
+        version = bump(connection)
+        row = connection.execute(select(*_CLAIMED).where(unsent)).one_or_none()
+        if row is None or row.state != "PENDING":
+            return None
+        connection.execute(update(runs).where(runs.c.id == row.id).values(publish_attempts=0))
+        _own(connection, [row.id], time.time(), version)
+    return Message(row.task_id, row.name, row.args, row.kwargs, 1, row.queue)
 
 
 def relay(app: Flask, engine: Engine, impatient: bool = False) -> int:
     """Publish what is due and return how many messages went out; stop at the first that the broker refuses."""
     sent = 0
     messages = claim(engine, time.time(), impatient)
+    there = _delivered_before(app, messages)
     for position, message in enumerate(messages):
         sent_at = time.time()
         try:
-            publish(app, message)
+            if message.task_id not in there:
+                publish(app, message)
         except BrokerError as fault:
             with engine.begin() as connection:
                 for left in messages[position:]:
-                    mark_waiting(connection, left, time.time(), str(fault))
+                    mark_held(connection, left, time.time(), str(fault))
             break
         with engine.begin() as connection:
             mark_sent(connection, [message.task_id], sent_at)
@@ -140,9 +179,21 @@ def relay(app: Flask, engine: Engine, impatient: bool = False) -> int:
     return sent
 
 
+def _delivered_before(app: Flask, messages: Sequence[Message]) -> set[str]:
+    """Return those of the messages that wait in the broker already: an attempt that failed may have been delivered."""
+    again = {message.queue for message in messages if message.attempts > 1 and message.queue}
+    if not again:
+        return set()
+    try:
+        return waiting(publisher_of(app), again).task_ids
+    except (OperationalError, RedisError, OSError):
+        # It cannot be asked, so it takes no message either; the attempt itself will tell.
+        return set()
+
+
 def producer_name() -> str:
     """Return who published: this process, as Celery names one."""
-    return f"web@{socket.gethostname()}"
+    return f"web@{socket.gethostname()}"[:NAME_MAX]
 
 
 def queue_of(app: Flask, name: str) -> str:
@@ -153,23 +204,29 @@ def queue_of(app: Flask, name: str) -> str:
     return str(getattr(queue, "name", queue) or celery_of(app).conf.task_default_queue)
 
 
-def new_row(app: Flask, message: Message, now: float) -> dict[str, Any]:
-    """Return the columns of an accepted run that its maker is about to publish."""
-    return {
+def new_row(app: Flask, message: Message, now: float, held: str | None = None) -> dict[str, Any]:
+    """Return the columns of an accepted run, which its maker is about to publish unless it is ``held``, and why."""
+    publishing = {
+        "publish_state": "held" if held else "sending",
+        "publish_owner": None if held else owner_name(),
+        "publish_attempts": 0 if held else 1,
+        "publish_due_at": now if held else now + LEASE,
+        "publish_error": held,
+    }
+    return publishing | {
+        "id": new_id(now),
         "queue": queue_of(app, message.name),
         "task_id": message.task_id,
         "name": message.name,
         "args": message.args,
         "kwargs": message.kwargs,
-        "arguments_rank": 2,
+        "arguments_rank": SUBMITTED,
         "state": "PENDING",
-        "rank": PENDING_RANK,
+        "phase": LIVE,
         "state_at": now,
         "clock": 0,
         "created_at": now,
+        "wait_order": wait_order("PENDING", None, now, None),
         "outcome_exact": 0,
         "origin": producer_name(),
-        "publish_state": "sending",
-        "publish_attempts": 1,
-        "publish_due_at": now + LEASE,
     }

@@ -40,13 +40,20 @@ STATES: Final[dict[str, State]] = {
     "REVOKED": State(READY_RANK, "Revoked", "off"),
     "REJECTED": State(READY_RANK, "Rejected", "off"),
     "IGNORED": State(READY_RANK, "Ignored", "off"),
+    # Named doubt, said by the recorder and never by Celery. It ranks as live, so that whatever a worker says later
+    # takes it back, and counts as settled, so that nobody waits for it.
+    "LOST": State(LIVE_RANK, "Lost", "odd"),
+    "UNCERTAIN": State(LIVE_RANK, "Uncertain", "odd"),
 }
+DOUBTS: Final = frozenset({"LOST", "UNCERTAIN"})
 
-GROUPS: Final[dict[str, str]] = {
-    "live": "Live",
-    "success": "Success",
-    "failure": "Failure",
-    "other": "Other",
+LIVE, SUCCESS, FAILURE, OTHER = range(4)
+"""The phases, by which a list is divided: a run's phase follows from its state."""
+GROUPS: Final[dict[str, tuple[int, str]]] = {
+    "live": (LIVE, "Live"),
+    "success": (SUCCESS, "Success"),
+    "failure": (FAILURE, "Failure"),
+    "other": (OTHER, "Other"),
 }
 
 
@@ -54,6 +61,20 @@ def rank(state: str) -> int:
     """Return the merge rank of a state; a custom state such as PROGRESS ranks as live."""
     known = STATES.get(state)
     return known.rank if known else LIVE_RANK
+
+
+def phase(state: str) -> int:
+    """Return the phase of a state: live, success, failure, or settled in another way."""
+    if state == "SUCCESS":
+        return SUCCESS
+    if state == "FAILURE":
+        return FAILURE
+    return OTHER if state in DOUBTS or rank(state) >= READY_RANK else LIVE
+
+
+def is_settled(state: str) -> bool:
+    """Say whether nothing more is expected of a run: it is ready, or there is named doubt about it."""
+    return state in DOUBTS or rank(state) >= READY_RANK
 
 
 def is_ready(state: str) -> bool:

@@ -1,11 +1,10 @@
-"""Hears Celery's events, folds them by run and writes them in batches."""
+"""Hears Celery's events on pub/sub: those of other apps' workers, and every worker's signs of life."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -17,20 +16,13 @@ from kombu.messaging import Consumer
 from sqlalchemy import Engine
 
 from webapp.celery_app import celery_of
-from webapp.merge import Facts, merge
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
-from webapp.recorder.events import facts_of, task_id_of
-from webapp.recorder.results import read_results
+from webapp.recorder.away import BROKER_AWAY
+from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
 from webapp.recorder.workers import Workers
-from webapp.recorder.writer import record_each
-from webapp.states import READY_RANK
+from webapp.stream import unmarked_events
 
 log = logging.getLogger(__name__)
 
-BATCH_SECONDS: Final = 0.2
-BATCH_RUNS: Final = 500
-BACKLOG_RUNS: Final = 50_000
-"""Runs held while the database is away; then events stay in Redis."""
 BACKOFF_MAX: Final = 5.0
 
 
@@ -47,14 +39,10 @@ class EventRecorder:
 
     def __init__(self, app: Flask, engine: Engine, stopping: threading.Event) -> None:
         self.celery: Celery = celery_of(app)
-        self.engine = engine
         self.stopping = stopping
-        self.value_max: int = app.config["VALUE_MAX_BYTES"]
-        self.batch: dict[str, Facts] = {}
-        self.unread: deque[str] = deque(maxlen=BACKLOG_RUNS)
+        self.batch = Batch(app, engine)
         self.workers = Workers()
         self.new_worker = threading.Event()
-        self.flushed_at = time.monotonic()
 
     def run(self) -> None:
         """Hear events until stopped; reconnect with growing pauses when the broker goes away."""
@@ -65,17 +53,18 @@ class EventRecorder:
                     pause = 0.2
             except BROKER_AWAY as fault:
                 log.warning("The broker is away (%s); trying again in %.1f s.", fault, pause)
-                self._flush(force=True)
+                self.batch.write()
                 self.stopping.wait(pause)
                 pause = min(pause * 2, BACKOFF_MAX)
-        self._flush(force=True)
+        self.batch.write()
 
     def _hear(self) -> Iterator[None]:
         """Yield after each successful wait for events."""
         with self.celery.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0.1)
             with connection.channel() as channel:
-                receiver = LocalClockReceiver(channel, handlers={"*": self._take}, app=self.celery)
+                key = unmarked_events(self.celery, channel)
+                receiver = LocalClockReceiver(channel, handlers={"*": self._take}, routing_key=key, app=self.celery)
                 (consumer,) = receiver.get_consumers(partial(Consumer, channel), channel)
                 with consumer:
                     self.celery.control.enable_events(connection=connection)
@@ -83,11 +72,12 @@ class EventRecorder:
                     log.info("Recording events.")
                     while not self.stopping.is_set():
                         self._drain(connection)
-                        self._flush()
+                        if not self.batch.due_in and not self.batch.write():
+                            self.stopping.wait(0.5)
                         yield
 
     def _drain(self, connection: Any) -> None:
-        if len(self.batch) >= BACKLOG_RUNS:
+        if len(self.batch.runs) >= BACKLOG_RUNS:
             self.stopping.wait(BATCH_SECONDS)
             return
         try:
@@ -107,44 +97,4 @@ class EventRecorder:
             if self.workers.hear(event, now):
                 self.new_worker.set()
             return
-        task_id = task_id_of(event)
-        facts = facts_of(event, now, self.value_max) if task_id else None
-        if not task_id or not facts:
-            return
-        self._fold(task_id, facts)
-        if facts["key"][0] >= READY_RANK:
-            self.unread.append(task_id)
-
-    def _fold(self, task_id: str, facts: Facts) -> None:
-        known = self.batch.get(task_id)
-        self.batch[task_id] = merge(known, facts) if known else facts
-
-    def _flush(self, force: bool = False) -> None:
-        """Write the batch when it is large or old enough."""
-        if not self.batch and not self.unread:
-            return
-        if not force and len(self.batch) < BATCH_RUNS and time.monotonic() - self.flushed_at < BATCH_SECONDS:
-            return
-        self.flushed_at = time.monotonic()
-        self._read_results()
-        try:
-            left_out = record_each(self.engine, self.batch, DATABASE_AWAY)
-        except DATABASE_AWAY as fault:
-            log.error("The database is away (%s); %d runs are kept for later.", fault.orig, len(self.batch))
-            self.stopping.wait(0.5)
-            return
-        for task_id in left_out:
-            log.error("The database refused what was heard of run %r; it is left out.", task_id)
-        self.batch = {}
-
-    def _read_results(self) -> None:
-        """Add the whole results of runs that ended; without the backend the event's short text stands for now."""
-        wanted = list(dict.fromkeys(self.unread))
-        try:
-            for task_id, facts in read_results(self.celery, wanted, time.time(), self.value_max):
-                # A stored live state is older than the end that was heard, and has no date of its own.
-                if facts["key"][0] >= READY_RANK:
-                    self._fold(task_id, facts)
-            self.unread.clear()
-        except BROKER_AWAY as fault:
-            log.warning("Results could not be read (%s); they are read later.", fault)
+        self.batch.take(event, now)

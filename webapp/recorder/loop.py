@@ -1,10 +1,11 @@
-"""Runs a recorder: one thread hears and writes, the other keeps up everything around it."""
+"""Runs a recorder: one thread hears pub/sub, one reads the stream, one keeps up everything around it."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from flask import Flask
@@ -14,6 +15,7 @@ from webapp.extensions import db
 from webapp.recorder.away import DATABASE_AWAY
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.signs import hostnames_online, say_goodbye
+from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -29,20 +31,26 @@ def record(app: Flask, stopping: threading.Event) -> None:
     recorder = EventRecorder(app, engine, stopping)
     for hostname in hostnames_online(engine):
         recorder.workers.expect(hostname, time.time())
-    upkeep = threading.Thread(target=_keep_up, args=(app, Upkeep(app, engine, recorder)), name="upkeep", daemon=True)
-    upkeep.start()
+    stream = StreamRecorder(app, engine, stopping)
+    threads = [
+        threading.Thread(target=_inside, args=(app, run), name=name, daemon=True)
+        for name, run in (("stream", stream.run), ("upkeep", Upkeep(app, engine, recorder, stream).run))
+    ]
+    for thread in threads:
+        thread.start()
     try:
         recorder.run()
     finally:
         stopping.set()
-        upkeep.join(timeout=5)
+        for thread in threads:
+            thread.join(timeout=5)
         try:
             say_goodbye(engine)
         except DATABASE_AWAY as fault:
             log.warning("The database is away: %s", fault.orig)
 
 
-def _keep_up(app: Flask, upkeep: Upkeep) -> None:
-    # An app context belongs to one thread, so this one needs its own.
+def _inside(app: Flask, run: Callable[[], None]) -> None:
+    # An app context belongs to one thread, so each needs its own.
     with app.app_context():
-        upkeep.run()
+        run()

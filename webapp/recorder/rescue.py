@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select
 from webapp.broker import worker_answers
 from webapp.queries import runs
 from webapp.recorder.workers import Lost
-from webapp.states import LIVE_RANK
+from webapp.states import LIVE
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def rescue(engine: Engine, celery: Celery, lost: Lost) -> int:
 
 
 def _unfinished(engine: Engine, lost: Lost) -> set[str]:
-    mine = (runs.c.worker == lost.hostname) & (runs.c.rank == LIVE_RANK) & (runs.c.worker_at < lost.before)
+    mine = (runs.c.worker == lost.hostname) & (runs.c.phase == LIVE) & (runs.c.worker_at < lost.before)
     with engine.connect() as connection:
         return set(connection.execute(select(runs.c.task_id).where(mine).limit(RUNS_MAX)).scalars())
 

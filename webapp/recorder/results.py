@@ -51,7 +51,7 @@ def facts_of_stored(stored: str | bytes, now: float, value_max: int) -> Facts | 
         return None
     at = _date(meta.get("date_done"), now)
     worker = tidy(meta.get("worker")) or ""
-    facts: Facts = {"created_at": at, "key": (rank(state), at, 0, clean(state)[:STATE_MAX])}
+    facts: Facts = {"created_at": min(at, now), "key": (rank(state), at, 0, clean(state)[:STATE_MAX])}
     if worker:
         facts["worker"] = (at, worker)
     if isinstance(meta.get("name"), str):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from webapp.queries import bump, recorders, workers
-from webapp.recorder.workers import Workers
+from webapp.recorder.workers import Heard, Workers
 
 FORGET_AFTER: Final = 24 * 3600.0
 """Seconds after which a silent worker or recorder is forgotten."""
@@ -44,16 +44,16 @@ def write_signs(engine: Engine, workers_heard: Workers, broker_error: str | None
         connection.execute(delete(recorders).where(recorders.c.beat_at < now - FORGET_AFTER))
 
 
-def _write_workers(connection: Connection, online: dict[str, float], known: dict[str, Any]) -> bool:
+def _write_workers(connection: Connection, online: dict[str, Heard], known: dict[str, Any]) -> bool:
     changed = False
-    for hostname, seen_at in online.items():
+    for hostname, heard in online.items():
         row = known.get(hostname)
+        signs = {"seen_at": heard.seen_at, "online": True, "durable": heard.durable}
         if row is None:
-            connection.execute(insert(workers).values(hostname=hostname, seen_at=seen_at, online=True))
-        elif row.seen_at < seen_at or not row.online:
-            statement = update(workers).where(workers.c.hostname == hostname)
-            connection.execute(statement.values(seen_at=seen_at, online=True))
-        changed |= row is None or not row.online
+            connection.execute(insert(workers).values(hostname=hostname, **signs))
+        elif row.seen_at < heard.seen_at or not row.online:
+            connection.execute(update(workers).where(workers.c.hostname == hostname).values(**signs))
+        changed |= row is None or not row.online or row.durable != heard.durable
     gone = [name for name, row in known.items() if row.online and name not in online]
     if gone:
         connection.execute(update(workers).where(workers.c.hostname.in_(gone)).values(online=False))

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from webapp.queries import runs
 from webapp.recorder.results import EXACT, read_results
 from webapp.recorder.writer import write
-from webapp.states import READY_RANK
+from webapp.states import LIVE
 from webapp.text import NAME_MAX, clean
 
 COUNT: Final = 500
@@ -47,7 +47,7 @@ class Sweep:
         """Return the runs that are not recorded, or not recorded whole. Live ones are looked after elsewhere."""
         if not task_ids:
             return set()
-        known = select(runs.c.task_id, runs.c.rank, runs.c.outcome_exact).where(runs.c.task_id.in_(task_ids))
+        known = select(runs.c.task_id, runs.c.phase, runs.c.outcome_exact).where(runs.c.task_id.in_(task_ids))
         with engine.connect() as connection:
             rows = connection.execute(known).all()
-        return task_ids - {row.task_id for row in rows if row.rank < READY_RANK or row.outcome_exact == EXACT}
+        return task_ids - {row.task_id for row in rows if row.phase == LIVE or row.outcome_exact == EXACT}

@@ -19,6 +19,7 @@ from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.rescue import rescue
 from webapp.recorder.signs import write_signs
+from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch
 from webapp.recorder.workers import Lost
@@ -34,10 +35,11 @@ SWEEP_SECONDS: Final = 30.0
 class Upkeep:
     """The jobs, each with its period in seconds. One that fails is logged and tried again at its next time."""
 
-    def __init__(self, app: Flask, engine: Engine, recorder: EventRecorder) -> None:
+    def __init__(self, app: Flask, engine: Engine, recorder: EventRecorder, stream: StreamRecorder) -> None:
         self.app = app
         self.engine = engine
         self.recorder = recorder
+        self.stream = stream
         self.celery = celery_of(app)
         self.broker_error: str | None = "not asked yet"
         self.lost: list[Lost] = []
@@ -53,6 +55,7 @@ class Upkeep:
             (3.0, partial(self._look, self.live)),
             (0.2, self._sweep),
             (SWEEP_SECONDS, self.sweep.start),
+            (2.0, self._tidy_stream),
             (10.0, self._enable_events),
         ]
 
@@ -112,11 +115,17 @@ class Upkeep:
 
     def _look(self, watch: Watch) -> None:
         if self.broker_error is None:
-            watch.look(self.engine, self.celery, self.recorder.value_max)
+            watch.look(self.engine, self.celery, self.recorder.batch.value_max)
 
     def _sweep(self) -> None:
         if self.broker_error is None:
-            self.sweep.step(self.engine, self.celery, self.recorder.value_max)
+            self.sweep.step(self.engine, self.celery, self.recorder.batch.value_max)
+
+    def _tidy_stream(self) -> None:
+        if self.broker_error is not None or not self.stream.made:
+            return
+        with self.celery.connection_for_read() as connection, connection.default_channel.conn_or_acquire() as client:
+            self.stream.tidy(client)
 
     def _enable_events(self) -> None:
         self.called_at = time.monotonic()

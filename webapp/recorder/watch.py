@@ -14,7 +14,7 @@ from webapp.merge import Facts
 from webapp.queries import runs
 from webapp.recorder.results import read_results
 from webapp.recorder.writer import write
-from webapp.states import LIVE_RANK, READY_RANK
+from webapp.states import LIVE, READY_RANK
 
 BATCH: Final = 500
 """Most runs looked at in one turn; with more live runs than that, they take turns."""
@@ -44,9 +44,9 @@ class Watch:
 
     def _next(self, engine: Engine) -> list[Row[Any]]:
         sent = or_(runs.c.publish_state.is_(None), runs.c.publish_state == "sent")
-        live = select(*_COLUMNS).where(runs.c.rank <= LIVE_RANK, sent).order_by(runs.c.id).limit(BATCH)
+        live = select(*_COLUMNS).where(runs.c.phase == LIVE, sent).order_by(runs.c.id).limit(BATCH)
         if self.running_only:
-            live = live.where(runs.c.rank == LIVE_RANK, runs.c.state != "RECEIVED")
+            live = live.where(runs.c.state.not_in(("PENDING", "RECEIVED")))
         with engine.connect() as connection:
             rows = list(connection.execute(live.where(runs.c.id > self.position)))
             if not rows and self.position:

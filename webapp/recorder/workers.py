@@ -25,6 +25,15 @@ class Sign:
     born_at: float
     seen_at: float
     allowed: float
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When a worker was last heard, and whether its events also go to the stream."""
+
+    seen_at: float
+    durable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +68,18 @@ class Workers:
         allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
         known = self.signs.get(key)
         if known:
-            known.seen_at, known.allowed = now, allowed
+            known.seen_at, known.allowed, known.durable = now, allowed, event.get("durable") is True
             return False
         born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
-        self.signs[key] = Sign(born_at, now, allowed)
+        self.signs[key] = Sign(born_at, now, allowed, event.get("durable") is True)
         return True
 
-    def online(self) -> dict[str, float]:
-        """Return hostnames and when each was last heard."""
-        heard: dict[str, float] = {}
+    def online(self) -> dict[str, Heard]:
+        """Return hostnames and what was last heard of each."""
+        heard: dict[str, Heard] = {}
         for (hostname, _), sign in list(self.signs.items()):
-            heard[hostname] = max(sign.seen_at, heard.get(hostname, 0.0))
+            if hostname not in heard or heard[hostname].seen_at < sign.seen_at:
+                heard[hostname] = Heard(sign.seen_at, sign.durable)
         return heard
 
     def expect(self, hostname: str, now: float) -> None:

@@ -6,18 +6,24 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from webapp import index, spans
+from webapp.ids import new_id
+from webapp.known import Known
 from webapp.merge import Facts, merge
 from webapp.queries import bump, runs
+from webapp.states import phase, rank
 
 _PLAIN: Final = (
     "name queue origin root_id parent_id eta expires retries created_at sent_at received_at started_at runtime".split()
 )
 _KEYED: Final = (
-    "state rank state_at clock outcome_rank outcome_exact outcome_at result exception traceback arguments_rank "
-    "args kwargs worker worker_at progress_at progress_current progress_total steps".split()
+    "state phase state_at clock outcome_exact outcome_at result exception traceback arguments_rank args kwargs "
+    "worker worker_at progress_at progress_current progress_total doubt_at doubt steps run_order wait_order".split()
 )
 _COLUMNS: Final = [*_PLAIN, *_KEYED]
 _SELECT: Final = select(runs.c.id, runs.c.task_id, runs.c.publish_state, *(runs.c[name] for name in _COLUMNS))
@@ -26,6 +32,11 @@ _UPDATE: Final = (
     .where(runs.c.id == bindparam("row_id"))
     .values({name: bindparam(f"new_{name}") for name in [*_COLUMNS, "changed"]})
 )
+_INSERT: Final = insert(runs)
+TRIES: Final = 5
+"""Times that a batch is written with other ids, when somebody else's run was made in the same microsecond."""
+
+_known: WeakKeyDictionary[Engine, Known] = WeakKeyDictionary()
 
 
 def write(engine: Engine, batch: Mapping[str, Facts]) -> int:
@@ -36,46 +47,91 @@ def write(engine: Engine, batch: Mapping[str, Facts]) -> int:
     """
     if not batch:
         return 0
+    for left in reversed(range(TRIES)):
+        try:
+            return _write(engine, batch)
+        except IntegrityError:
+            if not left:
+                raise
+    raise AssertionError("the loop above returns or raises")
+
+
+def _write(engine: Engine, batch: Mapping[str, Facts]) -> int:
+    # What has been noted is forgotten with a transaction that fails.
+    noted = _known.pop(engine, None) or Known()
     with engine.connect() as connection, connection.begin() as transaction:
-        version = bump(connection)
+        plan = _Plan(bump(connection), noted)
         known = {row.task_id: row for row in connection.execute(_SELECT.where(runs.c.task_id.in_(batch)))}
-        inserts, updates = _plan(batch, known, version)
-        if not inserts and not updates:
+        for task_id, facts in batch.items():
+            plan.add(task_id, facts, known.get(task_id))
+        if not plan.inserts and not plan.updates:
             transaction.rollback()
-            return 0
-        if inserts:
-            connection.execute(insert(runs), inserts)
-        if updates:
-            connection.execute(_UPDATE, updates)
-        return len(inserts) + len(updates)
+        else:
+            plan.carry_out(connection)
+    _known[engine] = noted
+    return len(plan.inserts) + len(plan.updates)
 
 
-def _plan(
-    batch: Mapping[str, Facts], known: Mapping[str, Row[Any]], version: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    inserts, updates = [], []
-    for task_id, facts in batch.items():
-        row = known.get(task_id)
+class _Plan:
+    """What one batch changes: rows to add, rows to change, and their words in the search index."""
+
+    def __init__(self, version: int, known: Known) -> None:
+        self.version = version
+        self.known = known
+        self.inserts: list[dict[str, Any]] = []
+        self.updates: list[dict[str, Any]] = []
+        self.ids: set[int] = set()
+        self.old_words: list[tuple[int, index.Words]] = []
+        self.new_words: list[tuple[int, index.Words]] = []
+
+    def add(self, task_id: str, facts: Facts, row: Row[Any] | None) -> None:
+        """Plan for what was heard of one run."""
         if row is None:
-            inserts.append({"task_id": task_id, "changed": version, "publish_attempts": 0} | row_of(facts))
-            continue
+            values = row_of(facts)
+            values["id"] = new_id(values["created_at"], self.ids)
+            self.ids.add(values["id"])
+            values.update(task_id=task_id, changed=self.version, publish_attempts=0)
+            self.inserts.append(values)
+            if values["phase"]:
+                self.new_words.append((values["id"], index.words_of({**values, "publish_state": None})))
+            return
         before = facts_of_row(row)
         after = merge(before, facts)
         if row.publish_state:
             # When a run was accepted here is known for certain; a worker's clock may be behind.
             after["created_at"] = row.created_at
-        if after != before:
-            new = {f"new_{name}": value for name, value in row_of(after).items()}
-            updates.append({"row_id": row.id, "new_changed": version} | new)
-    return inserts, updates
+        if after == before:
+            return
+        values = row_of(after)
+        self.updates.append(
+            {"row_id": row.id, "new_changed": self.version} | {f"new_{name}": value for name, value in values.items()}
+        )
+        if row.phase or values["phase"]:
+            old, new = index.words_of(row._mapping), index.words_of({**values, "publish_state": row.publish_state})
+            if old != new:
+                self.old_words.append((row.id, old))
+                self.new_words.append((row.id, new))
+
+    def carry_out(self, connection: Connection) -> None:
+        """Write it all."""
+        if self.inserts:
+            connection.execute(_INSERT, self.inserts)
+        if self.updates:
+            connection.execute(_UPDATE, self.updates)
+        index.replace(connection, self.old_words, self.new_words)
+        seen = [(values["state"], values["name"], values["worker"], values["queue"]) for values in self.inserts]
+        seen += [
+            tuple(values[f"new_{name}"] for name in ("state", "name", "worker", "queue")) for values in self.updates
+        ]
+        self.known.note(connection, set(seen), time.time())
 
 
 def record_each(
     engine: Engine, batch: Mapping[str, Facts], connection_errors: tuple[type[Exception], ...]
-) -> list[str]:
+) -> list[tuple[str, Exception]]:
     """Write a batch; one that the database refuses is halved until only the bad rows are left out.
 
-    Returns the task ids left out. Errors in ``connection_errors`` are raised: they say nothing about a row.
+    Returns the task ids left out and why. Errors in ``connection_errors`` are raised: they say nothing about a row.
     """
     try:
         write(engine, batch)
@@ -83,9 +139,9 @@ def record_each(
     except connection_errors:
         raise
     # What a database refuses shows as anything from DataError to UnicodeEncodeError.
-    except Exception:  # noqa: BLE001
+    except Exception as fault:  # noqa: BLE001
         if len(batch) == 1:
-            return list(batch)
+            return [(task_id, fault) for task_id in batch]
         items = list(batch.items())
         half = len(items) // 2
         return record_each(engine, dict(items[:half]), connection_errors) + record_each(
@@ -97,16 +153,19 @@ def facts_of_row(row: Row[Any]) -> Facts:
     """Return the facts that a row keeps; the inverse of ``row_of``."""
     values = row._mapping
     facts: dict[str, Any] = {name: values[name] for name in _PLAIN if values[name] is not None}
-    facts["key"] = (row.rank, row.state_at, row.clock, row.state)
-    if row.outcome_rank is not None:
+    state_rank = rank(row.state)
+    facts["key"] = (state_rank, row.state_at, row.clock, row.state)
+    if row.outcome_at is not None:
         texts = (row.result or "", row.exception or "", row.traceback or "")
-        facts["outcome"] = (row.outcome_rank, row.outcome_exact, row.outcome_at, *texts)
+        facts["outcome"] = (state_rank, row.outcome_exact, row.outcome_at, *texts)
     if row.args is not None:
         facts["arguments"] = (row.arguments_rank, row.args, row.kwargs or "")
     if row.worker_at is not None:
         facts["worker"] = (row.worker_at, row.worker or "")
     if row.progress_at is not None:
         facts["progress"] = (row.progress_at, row.progress_current, row.progress_total)
+    if row.doubt_at is not None:
+        facts["doubt"] = (row.doubt_at, row.doubt or "")
     if row.steps:
         facts["steps"] = frozenset((at, what, note) for at, what, note in json.loads(row.steps))
     elif row.started_at is not None:
@@ -118,18 +177,22 @@ def row_of(facts: Facts) -> dict[str, Any]:
     """Return the columns that keep these facts, every one of them."""
     values: dict[str, Any] = {name: facts.get(name) for name in _PLAIN}
     values["name"] = values["name"] or ""
-    values["created_at"] = facts.get("created_at", time.time())
-    values["rank"], values["state_at"], values["clock"], values["state"] = facts["key"]
-    outcome = facts.get("outcome", (None, 0, None, None, None, None))
-    for name, value in zip("outcome_rank outcome_exact outcome_at".split(), outcome, strict=False):
-        values[name] = value
-    for name, value in zip(("result", "exception", "traceback"), outcome[3:], strict=True):
+    created_at = values["created_at"] = facts.get("created_at", time.time())
+    _, state_at, clock, state = facts["key"]
+    values["state"], values["state_at"], values["clock"], values["phase"] = state, state_at, clock, phase(state)
+    _, exact, values["outcome_at"], *texts = facts.get("outcome", (0, 0, None, None, None, None))
+    values["outcome_exact"] = exact
+    for name, value in zip(("result", "exception", "traceback"), texts, strict=True):
         values[name] = value or None
     values["arguments_rank"], values["args"], values["kwargs"] = facts.get("arguments", (0, None, None))
     values["worker_at"], values["worker"] = facts.get("worker", (None, None))
     progress = facts.get("progress", (None, None, None))
     values["progress_at"], values["progress_current"], values["progress_total"] = progress
+    values["doubt_at"], values["doubt"] = facts.get("doubt", (None, None))
     values["steps"] = _steps(facts)
+    started_at, sent_at = values["started_at"], values["sent_at"]
+    values["run_order"] = spans.run_order(state, state_at, started_at, values["runtime"])
+    values["wait_order"] = spans.wait_order(state, sent_at, created_at, started_at)
     return values
 
 

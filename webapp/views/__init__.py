@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
-    from webapp.views import assets, changes, drawn, faults, fragments, ledger, pages, probes
+    from webapp.views import assets, changes, downloads, drawn, faults, fragments, ledger, pages, probes, status
 
-    for module in (pages, fragments, changes, probes):
+    for module in (pages, fragments, changes, downloads, probes, status):
         app.register_blueprint(module.blueprint)
     assets.init_app(app)
     ledger.init_app(app)

@@ -9,8 +9,9 @@ from flask import Blueprint, Response, current_app, render_template, request
 from webapp import queries
 from webapp.celery_app import celery_of
 from webapp.extensions import db
+from webapp.filters import Filter
 from webapp.text import clean
-from webapp.views import drawn, regions
+from webapp.views import completing, drawn, regions
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
 
@@ -27,7 +28,7 @@ def runs() -> bytes | Response:
     around = drawn.environment(at_least=regions.version_of(last))
     if last.partition("-")[0] == regions.stamp(around):
         return unchanged()
-    wanted = queries.Filter.parse(request.args)
+    wanted = Filter.parse(request.args)
 
     def make() -> dict[str, Any]:
         with db.engine.connect() as connection:
@@ -48,3 +49,11 @@ def run() -> str | Response:
     if row is None or regions.run_version(around, row.changed) == request.args.get("v"):
         return unchanged()
     return render_template("runs/_run_poll.html", **regions.run_region(row, around, celery_of(current_app)))
+
+
+@blueprint.get("/complete")
+def complete() -> str:
+    """Answer the options that complete what is typed into the search box."""
+    with db.engine.connect() as connection:
+        options = completing.completions(connection, request.args.get("q", ""))
+    return render_template("runs/_options.html", options=options)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, current_app
 from markupsafe import Markup
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from webapp import queries
+from webapp.listing import Key
 from webapp.views import present
 
 KEPT: Final = 4000
@@ -23,8 +24,8 @@ def init_app(app: Flask) -> None:
     app.extensions["ledger"] = {}
 
 
-def lines(connection: Connection, keys: Sequence[Row[Any]], base: str) -> list[Markup]:
-    """Return the lines of runs, given as rows with ``id`` and ``changed``, in the same order.
+def lines(connection: Connection, keys: Sequence[Key], base: str) -> list[Markup]:
+    """Return the lines of runs, given by their keys, in the same order.
 
     A run that has not changed since it was last rendered is not even read. ``base`` is the site's root.
     """

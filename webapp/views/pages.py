@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -12,7 +13,9 @@ from webapp import forms, queries
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
-from webapp.launching import launch
+from webapp.filters import SORTS, SPANS, Filter
+from webapp.known import known_values
+from webapp.launching import launch, send_again
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views import regions
@@ -27,12 +30,21 @@ def index() -> str:
 
 
 def _render_index(fields: list[forms.Field], problem: str = "") -> str:
-    wanted = queries.Filter.parse(request.args)
+    wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
         region = regions.list_region(connection, wanted, queries.environment(connection))
-        names = queries.task_names(connection)
+        names = {kind: known_values(connection, kind) for kind in ("task", "worker", "queue")}
     return render_template(
-        "runs/index.html", **region, names=names, fields=fields, problem=problem, key=uuid.uuid4(), task=divide
+        "runs/index.html",
+        **region,
+        names=names,
+        problems=dict(reversed(wanted.problems)),
+        sorts=SORTS,
+        spans=SPANS,
+        fields=fields,
+        problem=problem,
+        key=uuid.uuid4(),
+        task=divide,
     )
 
 
@@ -78,3 +90,17 @@ def run(task_id: str | None) -> str:
         abort(404, regions.Unknown(wanted[:NAME_MAX]))
     context: dict[str, Any] = regions.run_region(row, around, celery_of(current_app))
     return render_template("runs/show.html", **context)
+
+
+@blueprint.post("/send")
+def send() -> Response:
+    """Try once more to send a run that waits or could not be sent, then show it."""
+    task_id = request.form.get("task_id", "")
+    launched = send_again(current_app, clean(task_id))
+    if launched is None:
+        flash("There was nothing to send: the run is on its way or is not known.", "wait")
+    elif launched.error:
+        flash(f"The broker did not take it: {launched.error}", "bad")
+    else:
+        flash("The run was sent.", "ok")
+    return redirect(url_for("pages.run", task_id=None) + "?" + urlencode({"task_id": task_id}), 303)

@@ -11,12 +11,16 @@ from urllib.parse import quote, urlencode
 from celery import Celery
 from sqlalchemy import Row
 
-from webapp import fmt
+from webapp import fmt, spans
 from webapp.merge import STORED
-from webapp.states import is_ready, look
+from webapp.states import DOUBTS, is_settled, look
 from webapp.text import clean
 
-WAITING: Final = "Waiting for the broker"
+UNSENT: Final = {
+    "new": ("Waiting to be sent", "wait"),
+    "held": ("Waiting for the broker", "wait"),
+    "dead": ("Could not be sent", "bad"),
+}
 CLIP: Final = 200
 """Most characters of arguments or outcome in a list."""
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -85,18 +89,18 @@ def run_path(task_id: str) -> str:
 
 def badge_of(row: Row[Any]) -> Badge:
     """Return the badge of a run."""
-    if row.publish_state == "new":
-        return Badge(WAITING, "wait", hollow=True)
+    if row.publish_state in UNSENT and not is_settled(row.state):
+        return Badge(*UNSENT[row.publish_state], hollow=True)
     state = look(row.state)
     label = f"Retry {row.retries + 1}" if row.state == "RETRY" and row.retries is not None else state.label
-    return Badge(label, state.tone, live=not is_ready(row.state))
+    return Badge(label, state.tone, live=not is_settled(row.state))
 
 
 def listed(row: Row[Any]) -> ListedRun:
     """Return a row of ``queries.page`` as the list shows it."""
     failed = row.state in ("FAILURE", "RETRY")
     progress = progress_of(row)
-    ready = is_ready(row.state)
+    ready = is_settled(row.state)
     return ListedRun(
         id=row.id,
         task_id=row.task_id,
@@ -117,8 +121,10 @@ def listed(row: Row[Any]) -> ListedRun:
 
 
 def _outcome(row: Row[Any]) -> str:
-    if row.publish_state == "new":
+    if row.publish_state in UNSENT and not is_settled(row.state):
         return str(row.publish_error or "")
+    if row.state in DOUBTS:
+        return str(row.doubt or "")
     if row.exception:
         return str(row.exception)
     if row.state == "RETRY":
@@ -133,7 +139,7 @@ def _clip(text: str) -> str:
 
 def progress_of(row: Row[Any]) -> Progress | None:
     """Return how far a live run is, or None when it does not say."""
-    if is_ready(row.state) or row.progress_total is None or row.progress_total <= 0:
+    if is_settled(row.state) or row.progress_total is None or row.progress_total <= 0:
         return None
     current = min(row.progress_current, row.progress_total)
     return Progress(current, row.progress_total, f"{current:g} of {row.progress_total:g}")
@@ -141,15 +147,12 @@ def progress_of(row: Row[Any]) -> Progress | None:
 
 def waited(row: Row[Any]) -> float | None:
     """Return seconds from sending to the first start, or None while nobody knows."""
-    sent_at = row.sent_at or row.created_at
-    return None if row.started_at is None else max(row.started_at - sent_at, 0.0)
+    return spans.waited(row.sent_at, row.created_at, row.started_at)
 
 
 def ran(row: Row[Any]) -> float | None:
-    """Return seconds that a finished run took: what its worker measured, else from start to end."""
-    if row.runtime is not None or not is_ready(row.state) or row.started_at is None:
-        return float(row.runtime) if row.runtime is not None else None
-    return max(float(row.state_at - row.started_at), 0.0)
+    """Return seconds that a run took which has ended, or None for one that has not, or not that anybody knows."""
+    return None if row.state in DOUBTS else spans.ran(row.state, row.state_at, row.started_at, row.runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ def timeline(row: Row[Any]) -> list[Step]:
         steps.append((at, f"Attempt {number} started" if len(starts) > 1 or failures else "Started", note, "run"))
     # The failure of an attempt may be told after the next one began, so each kind is counted by itself.
     steps += [(at, f"Attempt {number} failed", note, "wait") for number, (at, note) in enumerate(failures, 1)]
-    if is_ready(row.state):
+    if is_settled(row.state):
         took = ran(row)
         note = f"ran {fmt.duration(took)}" if took is not None else ""
         steps.append((row.state_at, look(row.state).label, note, look(row.state).tone))

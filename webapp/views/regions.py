@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,9 +11,13 @@ from flask import current_app, url_for
 from markupsafe import Markup
 from sqlalchemy import Connection, Row
 
-from webapp import fmt, queries
-from webapp.queries import COUNT_CAP, PAGE_SIZE, Environment, Filter
-from webapp.states import GROUPS, READY_RANK, is_ready, look
+from webapp import fmt, listing
+from webapp.errors import TooSlowError
+from webapp.filters import Filter
+from webapp.limits import time_limit
+from webapp.listing import COUNT_CAP, NEW_CAP, Page
+from webapp.queries import Environment
+from webapp.states import DOUBTS, GROUPS, LIVE, is_settled, look
 from webapp.views import ledger, present
 
 
@@ -35,37 +38,70 @@ def version_of(last: str) -> int:
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
 
 
-def checksum(around: Environment, rows: Sequence[Row[Any]], totals: dict[str, int]) -> str:
-    """Return a checksum of what a list shows: which runs in which version, the counts and the state of the parts."""
-    shown = [(row.id, row.changed) for row in rows]
-    vitals = (around.recorder_ok, around.broker_ok, around.workers)
-    return f"{zlib.crc32(repr((shown, vitals, totals)).encode()):x}"
-
-
 def list_region(connection: Connection, wanted: Filter, around: Environment) -> dict[str, Any]:
-    """Return the template's context of the list."""
-    found = queries.page(connection, wanted)
-    totals = queries.counts(connection, wanted.task)
-    seen = checksum(around, found, totals)
-    rows = found[:PAGE_SIZE]
+    """Return the template's context of the list.
+
+    A page that is shown first fixes its ``top``: what comes later is counted, not pushed in above the rows that a
+    person is looking at. A search that takes too long is stopped and says so.
+    """
     base = url_for("pages.index")
-    live = any(row.rank < READY_RANK for row in rows) or (wanted.before is None and totals["live"] > 0)
+    too_slow = ""
+    found, totals, fresh, top = Page(), dict.fromkeys(range(4), (0, False)), 0, wanted.top
+    try:
+        with time_limit(connection, current_app.config["QUERY_SECONDS"]):
+            found = listing.page(connection, wanted)
+            totals = listing.counts(connection, wanted)
+            if top is None and not wanted.cursor and found.keys:
+                top = listing.newest_id(connection)
+            elif top is not None and not wanted.cursor:
+                fresh = listing.newer_than(connection, wanted, top)
+    except TooSlowError as fault:
+        too_slow = str(fault)
+    seen = _checksum(around, found, totals, fresh)
+    live = any(key.phase == LIVE for key in found.keys) or (not wanted.cursor and totals[LIVE][0] > 0)
+    fixed = wanted.to_params(top=top)
+    lines = ledger.lines(connection, found.keys, base)
     return {
         "around": around,
         "wanted": wanted,
-        "lines": Markup("".join(ledger.lines(connection, rows, base))),  # noqa: S704  # each was escaped when drawn
+        "lines": Markup("".join(lines)),  # noqa: S704  # each was escaped when drawn
         "tabs": _tabs(wanted, totals, base),
-        "older": _link(base, wanted.to_params(before=f"{rows[-1].created_at!r}_{rows[-1].id}"))
-        if len(found) > PAGE_SIZE
-        else None,
-        "newest": _link(base, wanted.to_params(before="")) if wanted.before else None,
+        "older": _place(base, wanted, top, "before", found.older),
+        "newer": _place(base, wanted, top, "after", found.newer),
+        "newest": _link(base, wanted.to_params(before="", after="", top="")) if wanted.cursor else None,
+        "fresh": _fresh(fresh),
+        "fresh_link": _link(base, wanted.to_params(top="")),
+        "window": found.window,
+        "too_slow": too_slow,
         "live": live,
-        "poll": _link(url_for("fragments.runs"), wanted.to_params(v=f"{stamp(around)}-{seen}")),
+        "poll": _link(url_for("fragments.runs"), {**fixed, "v": f"{stamp(around)}-{seen}"}),
         "checksum": seen,
         "news": url_for("changes.stream", since=stamp(around)),
         "base": base,
-        "filtered": bool(wanted.state or wanted.task),
+        "downloads": [(kind, _link(url_for(f"downloads.{kind}"), _whole(wanted))) for kind in ("csv", "jsonl")],
     }
+
+
+def _checksum(around: Environment, found: Page, totals: dict[int, tuple[int, bool]], fresh: int) -> str:
+    """Return a checksum of what a list shows: which runs in which version, the counts and the state of the parts."""
+    shown = [(key.id, key.changed) for key in found.keys]
+    vitals = (around.recorder_ok, around.broker_ok, around.workers, around.dead_letters, around.gaps)
+    return f"{zlib.crc32(repr((shown, found.window, vitals, totals, fresh)).encode()):x}"
+
+
+def _whole(wanted: Filter) -> dict[str, str]:
+    return wanted.to_params(before="", after="", top="", sort="")
+
+
+def _fresh(number: int) -> str:
+    return f"{NEW_CAP}+ new" if number > NEW_CAP else f"{number} new" if number else ""
+
+
+def _place(base: str, wanted: Filter, top: int | None, name: str, cursor: Any) -> str | None:
+    """Return the address of a neighbouring page."""
+    if cursor is None:
+        return None
+    return _link(base, wanted.to_params(**({"before": "", "after": "", "top": top} | {name: cursor})))
 
 
 def _link(base: str, params: dict[str, Any]) -> str:
@@ -73,20 +109,22 @@ def _link(base: str, params: dict[str, Any]) -> str:
     return f"{base}?{urlencode(params)}" if params else base
 
 
-def _tabs(wanted: Filter, totals: dict[str, int], base: str) -> list[dict[str, Any]]:
+def _tabs(wanted: Filter, totals: dict[int, tuple[int, bool]], base: str) -> list[dict[str, Any]]:
     """Return the state filters with their counts, and the state asked for when it has no tab of its own."""
-    named = {"": "All", **GROUPS}
-    tabs = [(group, label, fmt.count(totals[group], COUNT_CAP)) for group, label in named.items()]
-    if wanted.state and wanted.state not in named:
+    whole = sum(number for number, _ in totals.values())
+    every = (min(whole, COUNT_CAP), whole > COUNT_CAP or any(more for _, more in totals.values()))
+    tabs = [("", "All", fmt.count(*every))]
+    tabs += [(group, label, fmt.count(*totals[number])) for group, (number, label) in GROUPS.items()]
+    if wanted.state and wanted.state not in GROUPS:
         tabs.append((wanted.state, look(wanted.state).label, ""))
     return [
         {
             "label": label,
-            "count": n,
+            "count": count,
             "here": wanted.state == group,
-            "link": _link(base, wanted.to_params(state=group, before="")),
+            "link": _link(base, wanted.to_params(state=group, before="", after="", top="")),
         }
-        for group, label, n in tabs
+        for group, label, count in tabs
     ]
 
 
@@ -101,7 +139,8 @@ def run_region(row: Row[Any], around: Environment, celery: Celery) -> dict[str, 
         "arguments_note": present.source_of_arguments(row),
         "result": present.result_text(row),
         "facts": _facts(row),
-        "live": not is_ready(row.state),
+        "live": not is_settled(row.state),
+        "doubted": row.state in DOUBTS,
         "flower": flower_link(row.task_id),
         "poll": url_for("fragments.run", task_id=row.task_id, v=run_version(around, row.changed)),
     }
@@ -129,7 +168,7 @@ def _facts(row: Row[Any]) -> list[tuple[str, str]]:
         ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
         ("Not before", row.eta),
         ("Expires", row.expires),
-        ("Part of", row.root_id if row.root_id != row.task_id else None),
-        ("Called by", row.parent_id if row.parent_id != row.task_id else None),
+        ("Part of", row.root_id),
+        ("Called by", row.parent_id),
     ]
     return [(label, value) for label, value in facts if value]

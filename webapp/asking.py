@@ -1,0 +1,165 @@
+"""Turns the terms of a filter into what the database and the search index are asked, in one plan for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_
+
+from webapp.filters import BOOLEANS, Filter, Term
+from webapp.ids import first_id
+from webapp.index import Wanted
+from webapp.known import known_values
+from webapp.models import TaskRun
+from webapp.states import FAILURE, GROUPS, LIVE, OTHER, SUCCESS, phase
+from webapp.text import NAME_MAX
+from webapp.words import ARGS, ERROR, RESULT, asked, needs_look, tag, text_words
+
+runs = TaskRun.__table__
+
+PHASES: Final = frozenset({LIVE, SUCCESS, FAILURE, OTHER})
+ID_MAX: Final = 2**63 - 1
+_COLUMNS: Final = {"state": runs.c.state, "task": runs.c.name, "worker": runs.c.worker, "queue": runs.c.queue}
+_PLACES: Final = {"args": (ARGS,), "result": (RESULT,), "error": (ERROR,), "text": (ARGS, RESULT, ERROR)}
+_PLACE_OF_FIELD: Final = {ARGS: ("args", "kwargs"), RESULT: ("result",), ERROR: ("exception",)}
+
+Check = Callable[[Row[Any]], bool]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is asked: settled runs are found by ``conditions``, live ones by ``predicates`` on their rows.
+
+    ``checks`` are what only the row's text can tell: of every live run, and of settled ones where ``look`` is set.
+    Ids lie between ``low`` and ``high``, both exclusive.
+    """
+
+    phases: frozenset[int] = PHASES
+    conditions: list[Wanted] = field(default_factory=list)
+    predicates: list[ColumnElement[bool]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    look: bool = False
+    low: int = -1
+    high: int = ID_MAX
+    task_ids: list[str] = field(default_factory=list)
+    nothing: bool = False
+
+    @property
+    def by_phase(self) -> bool:
+        """Say whether phases and times are all that is asked, for which the table's own indexes are enough."""
+        return not (self.conditions or self.predicates or self.checks or self.task_ids)
+
+    def fits(self, row: Row[Any]) -> bool:
+        """Say whether the texts of a row are what is asked for."""
+        return all(check(row) for check in self.checks)
+
+
+def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
+    """Return the plan of a filter; names that no run has ever had mean that nothing is found."""
+    plan = Plan()
+    start, end = wanted.times(now)
+    if start is not None:
+        plan.low = first_id(start) - 1
+    if end is not None:
+        plan.high = first_id(end)
+    for term in wanted.terms:
+        if term.field == "state":
+            _add_state(plan, connection, term)
+        elif term.field in _COLUMNS:
+            _add_name(plan, connection, term)
+        elif term.field in ("origin", "retried"):
+            _add_flag(plan, term)
+        elif term.field == "id":
+            plan.task_ids.append(term.value[:NAME_MAX])
+        elif term.field in _PLACES:
+            _add_text(plan, term)
+    plan.nothing |= not plan.phases
+    return plan
+
+
+def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
+    """A group narrows the phases alone; a state narrows them too, and is asked for besides."""
+    phases: set[int] = set()
+    states: set[str] = set()
+    known = {state.lower(): state for state in known_values(connection, "state")}
+    for name in term.value.lower().split(","):
+        if name in GROUPS:
+            phases.add(GROUPS[name][0])
+        else:
+            states.add(known.get(name, name.upper()))
+    if term.negated:
+        plan.phases -= phases
+    else:
+        plan.phases &= phases | {phase(state) for state in states}
+    if not states:
+        return
+    whole = () if term.negated else tuple((tag("phase", str(number)),) for number in sorted(phases))
+    plan.conditions.append(Wanted((*whole, *((tag("state", state),) for state in sorted(states))), term.negated))
+    named = runs.c.state.in_(states)
+    plan.predicates.append(not_(named) if term.negated else or_(named, runs.c.phase.in_(phases)))
+
+
+def _add_name(plan: Plan, connection: Connection, term: Term) -> None:
+    names = matching_names(known_values(connection, term.field), term.value.split(","))
+    if not names:
+        plan.nothing |= not term.negated
+        return
+    plan.conditions.append(Wanted(tuple((tag(term.field, name),) for name in names), term.negated))
+    named = _COLUMNS[term.field].in_(names)
+    plan.predicates.append(or_(_COLUMNS[term.field].is_(None), not_(named)) if term.negated else named)
+
+
+def matching_names(known: Iterable[str], typed: Iterable[str]) -> list[str]:
+    """Return the known names that are meant: those that are what was typed or end in it, else those that contain it."""
+    known = list(known)
+    found: list[str] = []
+    for text in typed:
+        exact = [name for name in known if name == text or name.rpartition(".")[2] == text or name.endswith(f"@{text}")]
+        found += exact or [name for name in known if text.lower() in name.lower()]
+    return sorted(set(found))
+
+
+def _add_flag(plan: Plan, term: Term) -> None:
+    if term.field == "origin":
+        yes, word, column = term.value == "here", tag("origin", "here"), runs.c.publish_state.is_not(None)
+    else:
+        yes, word = BOOLEANS[term.value.lower()] == "yes", tag("retried", "yes")
+        column = or_(runs.c.retries > 0, runs.c.steps.is_not(None))
+    yes ^= term.negated
+    plan.conditions.append(Wanted(((word,),), negated=not yes))
+    plan.predicates.append(column if yes else ~column if term.field == "origin" else not_retried())
+
+
+def not_retried() -> ColumnElement[bool]:
+    """Return the condition that a run has not been tried again; unknown counts as not."""
+    return and_(or_(runs.c.retries.is_(None), runs.c.retries == 0), runs.c.steps.is_(None))
+
+
+def _add_text(plan: Plan, term: Term) -> None:
+    places = _PLACES[term.field]
+    alternatives = tuple(tuple(asked(place, term.value)) for place in places)
+    looks = needs_look(term.value) or not alternatives[0]
+    if alternatives[0] and not (looks and term.negated):
+        plan.conditions.append(Wanted(alternatives, term.negated))
+    plan.look |= looks
+    plan.checks.append(_check(places, term))
+
+
+def _check(places: tuple[str, ...], term: Term) -> Check:
+    """Return a function that says whether a row's text has what was typed, by words or, in quotes, letter by letter."""
+    letters = term.value.lower()
+
+    def has(row: Row[Any]) -> bool:
+        for place in places:
+            texts = [getattr(row, name) for name in _PLACE_OF_FIELD[place]]
+            text = " ".join(part for part in texts if part)
+            words = asked(place, term.value)
+            if not text or (words and not text_words(place, text).issuperset(words)):
+                continue
+            if (words and not needs_look(term.value)) or letters in text.lower():
+                return True
+        return False
+
+    return (lambda row: not has(row)) if term.negated else has

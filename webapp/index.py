@@ -1,0 +1,110 @@
+"""The search index: the words of every settled run, in SQLite's FTS5 or in PostgreSQL's tsvector.
+
+Both are kept in the table ``run_words``, whose number is the run's id. FTS5 keeps no text of its own here, so what is
+taken out must be said again word by word; the words follow from the row, so they can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, select
+
+from webapp.models import TaskRun
+from webapp.states import LIVE, phase
+from webapp.words import run_words, tag
+
+runs = TaskRun.__table__
+
+COLUMNS: Final = tuple(
+    runs.c[name]
+    for name in "id name state worker queue publish_state retries steps args kwargs result exception".split()
+)
+BATCH: Final = 1000
+
+Words = list[str]
+
+
+def words_of(row: Mapping[str, Any] | RowMapping) -> Words:
+    """Return the words of a row, given by the names of its columns; none for a live one, which is not indexed."""
+    settled = phase(row["state"])
+    if settled == LIVE:
+        return []
+    tags = (
+        ("phase", str(settled)),
+        ("state", row["state"]),
+        ("task", row["name"]),
+        ("worker", row["worker"]),
+        ("queue", row["queue"]),
+        ("origin", "here" if row["publish_state"] else None),
+        ("retried", "yes" if row["retries"] or row["steps"] else None),
+    )
+    kwargs = row["kwargs"]
+    arguments = row["args"] if kwargs in (None, "", "{}") else f"{row['args']} {kwargs}"
+    return run_words(tags, arguments, row["result"], row["exception"])
+
+
+def replace(connection: Connection, old: Sequence[tuple[int, Words]], new: Sequence[tuple[int, Words]]) -> None:
+    """Take ids with their old words out and put ids with their new words in; runs without words are passed over."""
+    gone = [(id_, " ".join(words)) for id_, words in old if words]
+    come = [(id_, words) for id_, words in new if words]
+    if connection.dialect.name == "sqlite":
+        if gone:
+            connection.exec_driver_sql("INSERT INTO run_words(run_words, rowid, words) VALUES ('delete', ?, ?)", gone)
+        if come:
+            rows = [(id_, " ".join(words)) for id_, words in come]
+            connection.exec_driver_sql("INSERT INTO run_words(rowid, words) VALUES (?, ?)", rows)
+        return
+    if gone:
+        connection.exec_driver_sql("DELETE FROM run_words WHERE id = ANY(%s)", ([id_ for id_, _ in gone],))
+    if come:
+        connection.exec_driver_sql("INSERT INTO run_words (id, words) VALUES (%s, array_to_tsvector(%s))", come)
+
+
+def index_everything(connection: Connection) -> None:
+    """Index every run, for a database that was made before there was an index."""
+    last = -1
+    while rows := connection.execute(select(*COLUMNS).where(runs.c.id > last).order_by(runs.c.id).limit(BATCH)).all():
+        replace(connection, [], [(row.id, words_of(row._mapping)) for row in rows])
+        last = rows[-1].id
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One condition: the run has all words of at least one alternative, or of none where ``negated``."""
+
+    alternatives: tuple[tuple[str, ...], ...]
+    negated: bool = False
+
+
+def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> str:
+    """Return the query for runs in these phases that meet all conditions, in the language of the database."""
+    conditions = list(conditions)
+    both, either, no = ("AND", "OR", "NOT") if dialect == "sqlite" else ("&", "|", "& !")
+    quote = '"{}"' if dialect == "sqlite" else "'{}'"
+
+    def spell(alternatives: Iterable[tuple[str, ...]]) -> str:
+        parts = (f" {both} ".join(quote.format(word) for word in words) for words in alternatives)
+        return "(" + f" {either} ".join(f"({part})" for part in parts) + ")"
+
+    wanted = [spell((tag("phase", str(number)),) for number in phases)]
+    wanted += [spell(c.alternatives) for c in conditions if not c.negated]
+    unwanted = [spell(c.alternatives) for c in conditions if c.negated]
+    text = f"({f' {both} '.join(wanted)})"
+    return f"{text} {no} ({f' {either} '.join(unwanted)})" if unwanted else text
+
+
+def matching(dialect: str, direction: str) -> str:
+    """Return the SQL for the ids between ``:low`` and ``:high`` that match ``:match``, at most ``:limit``.
+
+    ``direction`` is ASC or DESC, or nothing where the order does not matter.
+    """
+    name, condition = (
+        ("rowid", "run_words MATCH :match") if dialect == "sqlite" else ("id", "words @@ CAST(:match AS tsquery)")
+    )
+    order = f"ORDER BY {name} {direction} " if direction else ""
+    return (
+        f"SELECT {name} AS id FROM run_words WHERE {condition} AND {name} > :low AND {name} < :high {order}LIMIT :limit"  # noqa: S608
+    )

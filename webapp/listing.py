@@ -1,0 +1,264 @@
+"""A page of runs, however many there are: by the table's indexes, by the search index, or inside a stated window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, func, literal_column, select, text, tuple_
+
+from webapp import index
+from webapp.asking import ID_MAX, PHASES, Plan, plan_of
+from webapp.filters import Cursor, Filter
+from webapp.models import TaskRun
+from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
+
+runs = TaskRun.__table__
+
+PAGE_SIZE: Final = 50
+COUNT_CAP: Final = 10_000
+NEW_CAP: Final = 99
+WINDOW: Final = 2000
+"""Runs looked at one by one, or sorted, for one page: what the indexes cannot tell is found among so many."""
+
+_ORDERS: Final = {"running": runs.c.run_order, "waiting": runs.c.wait_order}
+_TEXTS: Final = [runs.c[name] for name in "id changed phase args kwargs result exception".split()]
+_KEY: Final = [runs.c.id, runs.c.changed, runs.c.phase]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which run, in which version: enough to know whether its line has been drawn."""
+
+    id: int
+    changed: int
+    phase: int
+    value: float | None = None
+
+
+@dataclass(slots=True)
+class Page:
+    """A page of a list; ``older`` and ``newer`` are where the neighbouring pages begin, None at the ends.
+
+    ``window`` says in how far the page is not the whole truth, as a sentence, where it is not.
+    """
+
+    keys: list[Key] = field(default_factory=list)
+    older: Cursor | None = None
+    newer: Cursor | None = None
+    window: str = ""
+
+
+def page(connection: Connection, wanted: Filter, size: int = PAGE_SIZE, plan: Plan | None = None) -> Page:
+    """Return a page of what is asked for; cost does not grow with the table."""
+    plan = plan or plan_of(connection, wanted, time.time())
+    if plan.nothing:
+        return Page()
+    if wanted.sort:
+        return _sorted_page(connection, wanted, plan, size)
+    return _page_by_time(connection, wanted, plan, size)
+
+
+def _page_by_time(connection: Connection, wanted: Filter, plan: Plan, size: int) -> Page:
+    cursor = wanted.cursor
+    up = bool(cursor and cursor.up)
+    low, high = plan.low, plan.high
+    if wanted.top is not None and not up:
+        high = min(high, wanted.top + 1)
+    if cursor:
+        low, high = (max(low, cursor.id), high) if up else (low, min(high, cursor.id))
+    found = _Found(connection, plan, low, high, up, size + 1)
+    keys = found.find()
+    full, keys = len(keys) > size, keys[:size]
+    # Where the page stands, and where the search for more goes on in its direction, None when all was seen.
+    end = keys[-1].id if full else found.stopped_at
+    start = keys[0].id if keys else cursor.id if cursor else None
+    if up:
+        keys.reverse()
+    onward = None if end is None else Cursor(end, up=up)
+    back = None if cursor is None or start is None else Cursor(start, up=not up)
+    window = ""
+    if found.stopped_at is not None and not full:
+        window = f"This page looked through {WINDOW:,} runs; {'newer' if up else 'older'} ones are on the next pages."
+    return Page(keys, older=back if up else onward, newer=onward if up else back, window=window)
+
+
+class _Found:
+    """The runs of a plan in order of time, from the live rows and from the search index, merged.
+
+    ``stopped_at`` is the id at which a window ended, None when everything was seen.
+    """
+
+    def __init__(self, connection: Connection, plan: Plan, low: int, high: int, up: bool, limit: int) -> None:
+        self.connection, self.plan, self.up, self.limit = connection, plan, up, limit
+        self.low, self.high = low, high
+        self.stopped_at: int | None = None
+
+    def find(self) -> list[Key]:
+        """Return up to ``limit`` keys; after a window has ended only those up to its end."""
+        if self.plan.task_ids:
+            found = self._by_task_id()
+        elif self.plan.by_phase:
+            found = self._by_phase()
+        else:
+            found = self._settled() if self.plan.phases != {LIVE} else []
+            found += self._live() if LIVE in self.plan.phases else []
+        found.sort(key=lambda key: key.id, reverse=not self.up)
+        if self.stopped_at is not None:
+            stop = self.stopped_at
+            found = [key for key in found if (key.id <= stop if self.up else key.id >= stop)]
+        return found[: self.limit]
+
+    def _in_order(self, statement: Select[Any], limit: int) -> Sequence[Row[Any]]:
+        order = runs.c.id.asc() if self.up else runs.c.id.desc()
+        bounded = statement.where(runs.c.id > self.low, runs.c.id < self.high).order_by(order).limit(limit)
+        return self.connection.execute(bounded).all()
+
+    def _by_task_id(self) -> list[Key]:
+        rows = self._in_order(select(*_TEXTS).where(runs.c.task_id.in_(self.plan.task_ids), *self.plan.predicates), 100)
+        return [_key(row) for row in rows if row.phase in self.plan.phases and self.plan.fits(row)]
+
+    def _by_phase(self) -> list[Key]:
+        if self.plan.phases == PHASES:
+            return [_key(row) for row in self._in_order(select(*_KEY), self.limit)]
+        # Each phase by itself is in order of time; together they would have to be sorted, however many they are.
+        parts = [self._in_order(select(*_KEY).where(runs.c.phase == number), self.limit) for number in self.plan.phases]
+        return [_key(row) for part in parts for row in part]
+
+    def _live(self) -> list[Key]:
+        seen = self._in_order(select(runs.c.id).where(runs.c.phase == LIVE), WINDOW)
+        self._stop(seen)
+        ids = [row.id for row in seen]
+        rows = self.connection.execute(select(*_TEXTS).where(runs.c.id.in_(ids), *self.plan.predicates))
+        return [_key(row) for row in rows if self.plan.fits(row)]
+
+    def _settled(self) -> list[Key]:
+        rows = _matched(
+            self.connection, self.plan, self.low, self.high, self.up, WINDOW if self.plan.look else self.limit
+        )
+        if not self.plan.look:
+            return [_key(row) for row in rows]
+        self._stop(rows)
+        return [_key(row) for row in rows if self.plan.fits(row)]
+
+    def _stop(self, rows: Sequence[Row[Any]]) -> None:
+        if len(rows) < WINDOW:
+            return
+        end = rows[-1].id
+        both = (end, self.stopped_at if self.stopped_at is not None else end)
+        self.stopped_at = min(both) if self.up else max(both)
+
+
+def _key(row: Any) -> Key:
+    return Key(row.id, row.changed, row.phase)
+
+
+def _matched(connection: Connection, plan: Plan, low: int, high: int, up: bool, limit: int) -> Sequence[Row[Any]]:
+    """Return settled runs by the search index, in order of time."""
+    query = _match(connection, plan)
+    if query is None:
+        return []
+    columns = ", ".join(f"r.{column.name}" for column in (_TEXTS if plan.look else _KEY))
+    direction = "ASC" if up else "DESC"
+    inner = index.matching(connection.dialect.name, direction)
+    joined = f"FROM ({inner}) AS m JOIN task_runs AS r ON r.id = m.id"
+    statement = text(f"SELECT {columns} {joined} ORDER BY r.id {direction}")  # names from this file
+    return connection.execute(statement, {"match": query, "low": low, "high": high, "limit": limit}).all()
+
+
+def _match(connection: Connection, plan: Plan, phases: Sequence[int] = ()) -> str | None:
+    settled = sorted((plan.phases - {LIVE}) & set(phases or PHASES))
+    return index.match(connection.dialect.name, settled, plan.conditions) if settled else None
+
+
+def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) -> Page:
+    order, cursor = _ORDERS[wanted.sort], wanted.cursor
+    up = bool(cursor and cursor.up)
+    key = tuple_(order, runs.c.id)
+    statement = select(*_KEY, order.label("value")).where(order.is_not(None))
+    if cursor:
+        place = tuple_(cursor.value, cursor.id)
+        statement = statement.where(key > place if up else key < place)
+    window = ""
+    if not (plan.by_phase and plan.phases == PHASES and plan.low < 0 and plan.high == ID_MAX):
+        found = _Found(connection, plan, plan.low, plan.high, False, WINDOW)
+        ids = [one.id for one in found.find()]
+        complete = len(ids) < WINDOW and found.stopped_at is None
+        if complete or not (plan.by_phase and plan.low < 0 and plan.high == ID_MAX):
+            statement = statement.where(runs.c.id.in_(ids))
+            window = "" if complete else f"Sorted among the newest {len(ids):,} runs that fit; older ones are left out."
+        else:
+            # The index on the order holds the phase too, so that those of other phases are passed over inside it.
+            statement = statement.where(runs.c.phase.in_(plan.phases))
+    ordering = (order.asc(), runs.c.id.asc()) if up else (order.desc(), runs.c.id.desc())
+    rows = connection.execute(statement.order_by(*ordering).limit(size + 1)).all()
+    more = len(rows) > size
+    keys = [Key(row.id, row.changed, row.phase, row.value) for row in rows[:size]]
+    if up:
+        keys.reverse()
+    result = Page(keys, window=window)
+    if keys:
+        below, above = Cursor(keys[-1].id, keys[-1].value), Cursor(keys[0].id, keys[0].value, up=True)
+        result.older = below if more or up else None
+        result.newer = above if cursor and (more or not up) else None
+    return result
+
+
+def counts(connection: Connection, wanted: Filter) -> dict[int, tuple[int, bool]]:
+    """Return for each phase how many runs fit the filter but for its state, and whether there may be more.
+
+    None goes beyond ``COUNT_CAP``. Live runs that only their text can tell are counted in a window.
+    """
+    others = tuple(term for term in wanted.terms if term.field != "state" or term.negated)
+    plan = plan_of(connection, replace(wanted, state="", terms=others, cursor=None), time.time())
+    if plan.nothing:
+        return dict.fromkeys((LIVE, SUCCESS, FAILURE, OTHER), (0, False))
+    return {number: _count(connection, plan, number) for number in (LIVE, SUCCESS, FAILURE, OTHER)}
+
+
+def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
+    if number not in plan.phases:
+        return 0, False
+    if plan.by_phase:
+        inside = select(literal_column("1")).where(runs.c.phase == number, runs.c.id > plan.low, runs.c.id < plan.high)
+        counted = select(func.count()).select_from(inside.limit(COUNT_CAP + 1).subquery())
+        found = connection.execute(counted).scalar_one()
+        return min(found, COUNT_CAP), found > COUNT_CAP
+    if number == LIVE or plan.look or plan.task_ids:
+        only = replace(plan, phases=frozenset({number}))
+        seen = _Found(connection, only, plan.low, plan.high, False, WINDOW)
+        found = len(seen.find())
+        return found, found == WINDOW or seen.stopped_at is not None
+    inner = index.matching(connection.dialect.name, "")
+    values = {"match": _match(connection, plan, [number]), "low": plan.low, "high": plan.high, "limit": COUNT_CAP + 1}
+    found = connection.execute(text(f"SELECT count(*) FROM ({inner}) AS m"), values).scalar_one()  # noqa: S608
+    return min(found, COUNT_CAP), found > COUNT_CAP
+
+
+def newer_than(connection: Connection, wanted: Filter, top: int) -> int:
+    """Return how many runs that fit have come since ``top``, at most ``NEW_CAP`` + 1."""
+    plan = plan_of(connection, wanted, time.time())
+    if plan.nothing:
+        return 0
+    found = _Found(connection, plan, max(plan.low, top), plan.high, True, NEW_CAP + 1)
+    return len(found.find())
+
+
+def newest_id(connection: Connection) -> int:
+    """Return the id of the newest run, 0 where there is none."""
+    return connection.execute(select(runs.c.id).order_by(runs.c.id.desc()).limit(1)).scalar() or 0
+
+
+def everything(connection: Connection, wanted: Filter, size: int = 500) -> Iterator[Row[Any]]:
+    """Yield every run that fits, whole, newest first, a page at a time, so that no transaction stays open for long."""
+    wanted = replace(wanted, sort="", cursor=None)
+    while True:
+        found = page(connection, wanted, size)
+        ids = [key.id for key in found.keys]
+        yield from connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc()))
+        connection.rollback()
+        if found.older is None:
+            return
+        wanted = replace(wanted, cursor=found.older)

@@ -1,0 +1,101 @@
+"""Folds events by run and writes them: results read whole, in one transaction, refused ones set aside."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Any, Final
+
+from flask import Flask
+from sqlalchemy import Engine, insert
+
+from webapp.celery_app import celery_of
+from webapp.merge import Facts, merge
+from webapp.queries import bump, dead_letters
+from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
+from webapp.recorder.events import facts_of, task_id_of
+from webapp.recorder.results import read_results
+from webapp.recorder.writer import record_each
+from webapp.states import READY_RANK
+from webapp.text import tidy
+
+log = logging.getLogger(__name__)
+
+BATCH_SECONDS: Final = 0.2
+BATCH_RUNS: Final = 500
+BACKLOG_RUNS: Final = 50_000
+"""Runs held while the database is away; then events stay in Redis."""
+LETTER_MAX: Final = 4096
+
+
+class Batch:
+    """Runs that were heard of and are not written yet; belongs to one thread."""
+
+    def __init__(self, app: Flask, engine: Engine) -> None:
+        self.celery = celery_of(app)
+        self.engine = engine
+        self.value_max: int = app.config["VALUE_MAX_BYTES"]
+        self.runs: dict[str, Facts] = {}
+        self.unread: deque[str] = deque(maxlen=BACKLOG_RUNS)
+        self.written_at = time.monotonic()
+
+    def take(self, event: dict[str, Any], now: float) -> None:
+        """Take a task event; one that says nothing about a run is passed over."""
+        task_id = task_id_of(event)
+        facts = facts_of(event, now, self.value_max) if task_id else None
+        if not task_id or not facts:
+            return
+        self._fold(task_id, facts)
+        if facts["key"][0] >= READY_RANK:
+            self.unread.append(task_id)
+
+    def _fold(self, task_id: str, facts: Facts) -> None:
+        known = self.runs.get(task_id)
+        self.runs[task_id] = merge(known, facts) if known else facts
+
+    @property
+    def due_in(self) -> float:
+        """Return the seconds until the batch is to be written, by its age or its size."""
+        if len(self.runs) >= BATCH_RUNS:
+            return 0.0
+        return max(self.written_at + BATCH_SECONDS - time.monotonic(), 0.0)
+
+    def write(self) -> bool:
+        """Write the batch; return False, and keep it, when the database is away."""
+        self.written_at = time.monotonic()
+        if not self.runs and not self.unread:
+            return True
+        self._read_results()
+        try:
+            refused = record_each(self.engine, self.runs, DATABASE_AWAY)
+            if refused:
+                self._set_aside(refused)
+        except DATABASE_AWAY as fault:
+            log.error("The database is away (%s); %d runs are kept for later.", fault.orig, len(self.runs))
+            return False
+        self.runs = {}
+        return True
+
+    def _set_aside(self, refused: list[tuple[str, Exception]]) -> None:
+        """Keep what the database refused, as text that it takes, where pages count it."""
+        letters = []
+        for task_id, fault in refused:
+            log.error("The database refused what was heard of run %r; it is set aside: %s", task_id, fault)
+            texts = {"task_id": tidy(task_id), "why": tidy(str(fault), LETTER_MAX)}
+            letters.append({"at": time.time(), "facts": tidy(repr(self.runs.get(task_id)), LETTER_MAX), **texts})
+        with self.engine.begin() as connection:
+            bump(connection)
+            connection.execute(insert(dead_letters), letters)
+
+    def _read_results(self) -> None:
+        """Add the whole results of runs that ended; without the backend the event's short text stands for now."""
+        wanted = list(dict.fromkeys(self.unread))
+        try:
+            for task_id, facts in read_results(self.celery, wanted, time.time(), self.value_max):
+                # A stored live state is older than the end that was heard, and has no date of its own.
+                if facts["key"][0] >= READY_RANK:
+                    self._fold(task_id, facts)
+            self.unread.clear()
+        except BROKER_AWAY as fault:
+            log.warning("Results could not be read (%s); they are read later.", fault)

@@ -1,0 +1,78 @@
+"""The durable way of events: workers of our app append them to a capped Redis Stream beside Celery's pub/sub.
+
+What was appended goes out on pub/sub under a routing key that ends in ``MARK``. Flower and every other listener to all
+events hear it as before; our recorder subscribes to the keys that do not end so, and Redis itself spares it the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from celery import Celery
+from celery.app.events import Events
+from celery.events import EventDispatcher
+from kombu.utils.json import dumps
+
+from webapp.queues import is_redis
+
+log = logging.getLogger(__name__)
+
+STREAM: Final = "vase.events"
+DROPPED: Final = "vase.events:dropped"
+"""Counts the messages that were dropped from the full stream before anybody had read them."""
+FIELD: Final = "e"
+MARK: Final = "~"
+UNMARKED: Final = "*[^~]"
+"""The pattern of routing keys that do not end in ``MARK``, as Redis's PSUBSCRIBE understands it."""
+LIMIT_OPTION: Final = "vase_stream_max"
+
+
+class StreamDispatcher(EventDispatcher):  # type: ignore[misc]  # Celery carries no type hints
+    """Celery's dispatcher, which also appends task events to the stream and says so in worker events."""
+
+    durable = True
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> Any:
+        if producer is not None and routing_key.startswith("task.") and not routing_key.endswith(MARK):
+            self.durable = self._append(event, producer)
+            # What the stream did not take is left to those who hear pub/sub.
+            routing_key += MARK if self.durable else ""
+        elif isinstance(event, dict) and routing_key.startswith("worker."):
+            event["durable"] = self.durable
+        return super()._publish(event, producer, routing_key, **options)
+
+    def _append(self, event: Any, producer: Any) -> bool:
+        """Append one event, or a list of them, and return whether that worked; a task must never fail by it."""
+        limit = self.app.conf.get(LIMIT_OPTION)
+        try:
+            channel = producer.channel
+            if not limit or not is_redis(channel):
+                return False
+            with channel.conn_or_acquire() as client:
+                pipeline = client.pipeline(transaction=False)
+                pipeline.xadd(STREAM, {FIELD: dumps(event)})  # type: ignore[no-untyped-call]
+                pipeline.xlen(STREAM)
+                _, length = pipeline.execute()
+                if length > limit:
+                    # Whole nodes of a hundred entries go at once, which costs Redis next to nothing.
+                    dropped = client.xtrim(STREAM, maxlen=limit, approximate=True)
+                    if dropped:
+                        client.incrby(DROPPED, dropped)
+            return True
+        # The stream is a service to the dashboard; whatever happens to it is no concern of the task.
+        except Exception as fault:  # noqa: BLE001
+            log.warning("An event could not be appended to the stream: %s", fault)
+            return False
+
+
+class StreamEvents(Events):  # type: ignore[misc]
+    """What ``Celery(events=...)`` takes: the usual events, sent by the dispatcher above."""
+
+    dispatcher_cls = StreamDispatcher
+
+
+def unmarked_events(celery: Celery, channel: Any) -> str:
+    """Return the routing key under which to hear the events that did not go to the stream."""
+    patterns = is_redis(channel) and getattr(channel, "fanout_patterns", False)
+    return UNMARKED if patterns and celery.conf.get(LIMIT_OPTION) else "#"

@@ -1,0 +1,88 @@
+"""The words by which a finished run is found again: pure, and the same whatever the database.
+
+A word is a short text that says one thing of a run. *Tags* say what a filter asks for, such as the task's name; they
+are hashed, so that any text makes a word that no other database treats in a way of its own. *Text words* are the
+numbers and the beginnings of words in arguments, result and exception. Each begins with a letter that says where it
+stands, so that one list of words serves every field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+TEXT_MAX: Final = 2000
+"""Characters of each text that are searched."""
+WORDS_MAX: Final = 200
+"""Most words of one text that are kept."""
+SHORTEST, LONGEST = 3, 8
+"""A word is found by its beginnings of these lengths; what is typed beyond the longest is checked in the text."""
+
+ARGS, RESULT, ERROR = "a", "r", "e"
+TAGS: Final = {"phase": "p", "state": "s", "task": "t", "worker": "w", "queue": "q", "origin": "o", "retried": "y"}
+
+_PIECES: Final = re.compile(r"[^\W_]+(?:\.\d+)?(?:(?<=\d)[eE][+-]?\d+)?")
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+# Where a part of a name in camel case begins: after a small letter, or before the last of several capitals.
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@lru_cache(maxsize=4096)
+def tag(kind: str, value: str) -> str:
+    """Return the word that says, for example, that a run's task has this name."""
+    return TAGS[kind] + (value if kind == "phase" else blake2b(value.encode(), digest_size=5).hexdigest())
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Yield the numbers and words of a text: ``1.50`` as ``1.5``, words as they are written."""
+    for piece in _PIECES.findall(text[:TEXT_MAX]):
+        if _NUMBER.fullmatch(piece):
+            yield f"{float(piece):.12g}"
+        elif "." in piece:
+            yield from piece.split(".")
+        else:
+            yield piece
+
+
+def text_words(where: str, text: str | None) -> set[str]:
+    """Return the words by which a text is found: numbers whole, words by their beginnings, each part of camel case."""
+    words: set[str] = set()
+    for piece in pieces(text or ""):
+        if len(words) >= WORDS_MAX:
+            break
+        lower = piece.lower()
+        if len(piece) < SHORTEST or _NUMBER.fullmatch(piece):
+            words.add(where + lower)
+            continue
+        starts = [0] if piece in (lower, piece.upper()) else [0, *(found.start() for found in _CAMEL.finditer(piece))]
+        for start in starts:
+            rest = lower[start : start + LONGEST]
+            words.update(where + rest[:length] for length in range(min(SHORTEST, len(rest)), len(rest) + 1))
+    return words
+
+
+def asked(where: str, typed: str) -> list[str]:
+    """Return the words that a run must have for what was typed to be in it; nothing where it has no letter."""
+    words = []
+    for piece in pieces(typed):
+        lower = piece.lower()
+        words.append(where + (lower if _NUMBER.fullmatch(piece) else lower[:LONGEST]))
+    return words
+
+
+def needs_look(typed: str) -> bool:
+    """Say whether having the words is not enough: several must stand together, or one is longer than is kept."""
+    found = list(pieces(typed))
+    return len(found) > 1 or any(len(piece) > LONGEST and not _NUMBER.fullmatch(piece) for piece in found)
+
+
+def run_words(
+    tags: Iterable[tuple[str, str | None]], args: str | None, result: str | None, error: str | None
+) -> list[str]:
+    """Return all words of a finished run, in order."""
+    words = {tag(kind, value) for kind, value in tags if value}
+    words |= text_words(ARGS, args) | text_words(RESULT, result) | text_words(ERROR, error)
+    return sorted(words)
