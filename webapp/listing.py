@@ -222,7 +222,9 @@ def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
     if number not in plan.phases:
         return 0, False
     if plan.by_phase:
-        inside = select(literal_column("1")).where(runs.c.phase == number, runs.c.id > plan.low, runs.c.id < plan.high)
+        inside: Select[Any] = select(literal_column("1")).where(
+            runs.c.phase == number, runs.c.id > plan.low, runs.c.id < plan.high
+        )
         counted = select(func.count()).select_from(inside.limit(COUNT_CAP + 1).subquery())
         found = connection.execute(counted).scalar_one()
         return min(found, COUNT_CAP), found > COUNT_CAP

@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, delete, event, insert, update
 
 from tests.support import Stack
+from webapp.ids import new_id
 from webapp.merge import STORED
 from webapp.queries import bump, recorders, runs, workers
-from webapp.states import rank
+from webapp.states import phase
 
 FAR = 10**9
 """Seconds; a heartbeat that far ahead is never stale."""
@@ -65,7 +66,7 @@ class Ledger(Stack):
     def alter(self, task_id: str, **values: Any) -> None:
         """Change a run, as the recorder does when it has heard of it."""
         if "state" in values:
-            values = {"rank": rank(values["state"]), "state_at": time.time()} | values
+            values = {"phase": phase(values["state"]), "state_at": time.time()} | values
         with self.change() as (connection, version):
             connection.execute(update(runs).where(runs.c.task_id == task_id).values(changed=version, **values))
 
@@ -78,7 +79,8 @@ def row_of(age: float = 0.0, args: object = (1, 2), kwargs: object = None, **val
         "task_id": str(uuid.uuid4()),
         "name": "webapp.tasks.divide",
         "state": "PENDING",
-        "rank": rank(state),
+        "phase": phase(state),
+        "id": new_id(created_at),
         "state_at": created_at,
         "clock": 0,
         "created_at": created_at,

@@ -29,7 +29,7 @@ def page(stack: Stack, path: str) -> str:
 def ended(stack: Stack, args: str) -> dict[str, Any]:
     """Wait until the newest run with these arguments has ended and its whole result is kept; return the row."""
     columns = "task_id name state args result exception traceback worker queue outcome_exact retries steps".split()
-    where = "WHERE args = ? AND rank >= 20 AND outcome_exact = 1 ORDER BY id DESC LIMIT 1"
+    where = "WHERE args = ? AND phase > 0 AND outcome_exact = 1 ORDER BY id DESC LIMIT 1"
 
     def row() -> tuple[Any, ...] | None:
         found = stack.query(f"SELECT {', '.join(columns)} FROM task_runs {where}", args)

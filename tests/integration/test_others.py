@@ -66,7 +66,7 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cel
 
 
 def ended(stack: Stack, task_id: str) -> tuple[str, str, str]:
-    query = "SELECT state, result, exception FROM task_runs WHERE task_id = ? AND rank >= 20 AND outcome_exact = 1"
+    query = "SELECT state, result, exception FROM task_runs WHERE task_id = ? AND phase > 0 AND outcome_exact = 1"
     return wait_until(lambda: stack.query(query, task_id), f"{task_id} has ended")[0]
 
 

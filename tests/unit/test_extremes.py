@@ -146,6 +146,6 @@ def test_a_row_that_the_database_refuses_does_not_take_others_with_it(app: Flask
     batch: dict[str, Any] = {f"good{number}": good for number in range(20)}
     batch["bad"] = {**good, "name": object()}
     batch |= {f"more{number}": good for number in range(20)}
-    assert record_each(db.engine, batch, ()) == ["bad"]
+    assert [task_id for task_id, _ in record_each(db.engine, batch, ())] == ["bad"]
     with db.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM task_runs").scalar_one() == 40

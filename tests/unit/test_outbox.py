@@ -15,7 +15,7 @@ from sqlalchemy import select
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.launching import Launched, launch
-from webapp.outbox import LEASE, RETRY_MAX, claim, mark_sent, mark_waiting, relay
+from webapp.outbox import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay
 from webapp.queries import changes, runs
 from webapp.recorder.events import facts_of
 from webapp.recorder.writer import write
@@ -38,7 +38,7 @@ def accept(app: Flask, *args: Any) -> str:
 
 def test_a_run_accepted_without_a_broker_is_kept_with_its_exact_arguments(app: Flask) -> None:
     kept = row(accept(app, 1, 2.5))
-    assert (kept.name, json.loads(kept.args), kept.state, kept.publish_state) == (DIVIDE, [1, 2.5], "PENDING", "new")
+    assert (kept.name, json.loads(kept.args), kept.state, kept.publish_state) == (DIVIDE, [1, 2.5], "PENDING", "held")
 
 
 def test_what_would_harm_a_worker_is_refused_before_anything_is_kept(app: Flask) -> None:
@@ -109,17 +109,17 @@ def test_a_run_that_is_claimed_is_published_as_it_was_accepted(app: Flask) -> No
 def test_a_relay_without_a_broker_puts_everything_back(app: Flask) -> None:
     wanted = {accept(app, number, 1) for number in range(3)}
     assert relay(app, db.engine, impatient=True) == 0
-    assert {row(task_id).publish_state for task_id in wanted} == {"new"}
+    assert {row(task_id).publish_state for task_id in wanted} == {"held"}
 
 
 def test_pauses_between_attempts_grow_and_are_bounded(app: Flask) -> None:
     task_id = accept(app)
     pauses = []
-    for _ in range(12):
+    for _ in range(ATTEMPTS_MAX - 2):
         now = time.time()
         (message,) = claim(db.engine, now + 1000, impatient=True)
         with db.engine.begin() as connection:
-            mark_waiting(connection, message, now, "away")
+            mark_held(connection, message, now, "away")
         pauses.append(row(task_id).publish_due_at - now)
     assert pauses == sorted(pauses)
     assert pauses[-1] == pytest.approx(RETRY_MAX)

@@ -221,7 +221,7 @@ def test_filters_choose_by_state_and_task(client: FlaskClient, app: Flask) -> No
 
 def test_an_unchanged_region_is_answered_with_204(client: FlaskClient, app: Flask) -> None:
     record("one")
-    address = re.search(r'hx-get="([^"]*fragments[^"]*)"', client.get("/").text)
+    address = re.search(r'hx-get="([^"]*fragments/runs[^"]*)"', client.get("/").text)
     assert address is not None
     assert client.get(html.unescape(address[1])).status_code == 204
 

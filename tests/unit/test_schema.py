@@ -15,7 +15,9 @@ from webapp.queries import bump
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:
     with db.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, db.metadata) == []
+        differences = compare_metadata(context, db.metadata)
+    # SQLite keeps the words in a virtual table and several of its own making, which no model describes.
+    assert [one for one in differences if not (one[0] == "remove_table" and one[1].name.startswith("run_words"))] == []
 
 
 def test_the_migrations_can_be_taken_back_and_made_again(app: Flask) -> None:

@@ -51,7 +51,7 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int) -> Facts
     for field in _TEXTS:
         if isinstance(event.get(field), str):
             facts[field] = tidy(event[field]) or ""
-    if facts.get("root_id") == event.get("uuid"):
+    if "root_id" in facts and facts["root_id"] == event.get("uuid"):
         # Celery calls a run that is no part of another its own root; saying so costs 36 bytes a run.
         del facts["root_id"]
     if state == "PENDING":
