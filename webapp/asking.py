@@ -32,7 +32,8 @@ Check = Callable[[Row[Any]], bool]
 class Plan:
     """What is asked: settled runs are found by ``conditions``, live ones by ``predicates`` on their rows.
 
-    ``checks`` are what only the row's text can tell: of every live run, and of settled ones where ``look`` is set.
+    ``checks`` are what only the texts of live runs tell. ``spellings`` are what the index cannot tell of settled ones:
+    that words stand together, or go on beyond the letters that are kept.
     Ids lie between ``low`` and ``high``, both exclusive.
     """
 
@@ -40,7 +41,7 @@ class Plan:
     conditions: list[Wanted] = field(default_factory=list)
     predicates: list[ColumnElement[bool]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    look: bool = False
+    spellings: list[Check] = field(default_factory=list)
     low: int = -1
     high: int = ID_MAX
     task_ids: list[str] = field(default_factory=list)
@@ -51,9 +52,18 @@ class Plan:
         """Say whether phases and times are all that is asked, for which the table's own indexes are enough."""
         return not (self.conditions or self.predicates or self.checks or self.task_ids)
 
+    @property
+    def look(self) -> bool:
+        """Say whether what the index finds must be looked at."""
+        return bool(self.spellings)
+
     def fits(self, row: Row[Any]) -> bool:
-        """Say whether the texts of a row are what is asked for."""
+        """Say whether the texts of a live run are what is asked for."""
         return all(check(row) for check in self.checks)
+
+    def spelled(self, row: Row[Any]) -> bool:
+        """Say the same of a settled run that the index has found."""
+        return all(check(row) for check in self.spellings)
 
 
 def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
@@ -140,25 +150,26 @@ def not_retried() -> ColumnElement[bool]:
 def _add_text(plan: Plan, term: Term) -> None:
     places = _PLACES[term.field]
     alternatives = tuple(tuple(asked(place, term.value)) for place in places)
-    looks = needs_look(term.value) or not alternatives[0]
-    if alternatives[0] and not (looks and term.negated):
+    has_words = bool(alternatives[0])
+    look = needs_look(term.value) or not has_words
+    if has_words and not (look and term.negated):
         plan.conditions.append(Wanted(alternatives, term.negated))
-    plan.look |= looks
-    plan.checks.append(_check(places, term))
+    plan.checks.append(_check(places, term, by_words=has_words, by_letters=look))
+    if look:
+        plan.spellings.append(_check(places, term, by_words=False, by_letters=True))
 
 
-def _check(places: tuple[str, ...], term: Term) -> Check:
-    """Return a function that says whether a row's text has what was typed, by words or, in quotes, letter by letter."""
+def _check(places: tuple[str, ...], term: Term, by_words: bool, by_letters: bool) -> Check:
+    """Return a function that says whether what was typed is in one of a row's texts, by words, by letters or both."""
     letters = term.value.lower()
+    words = {place: asked(place, term.value) for place in places}
 
     def has(row: Row[Any]) -> bool:
         for place in places:
-            texts = [getattr(row, name) for name in _PLACE_OF_FIELD[place]]
-            text = " ".join(part for part in texts if part)
-            words = asked(place, term.value)
-            if not text or (words and not text_words(place, text).issuperset(words)):
+            text = " ".join(part for name in _PLACE_OF_FIELD[place] if (part := getattr(row, name)))
+            if not text or (by_letters and letters not in text.lower()):
                 continue
-            if (words and not needs_look(term.value)) or letters in text.lower():
+            if not by_words or text_words(place, text).issuperset(words[place]):
                 return True
         return False
 

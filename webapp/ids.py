@@ -21,9 +21,13 @@ def first_id(at: float) -> int:
     return int(min(max(at, 0.0), LATEST) * 1e6) << BITS
 
 
-def new_id(at: float, taken: Collection[int] = ()) -> int:
-    """Return an id for a run made at this time, none of those taken."""
-    wanted = first_id(at) | random.getrandbits(BITS)  # only to tell runs apart
+def new_id(at: float, taken: Collection[int] = (), crowd: int = 0) -> int:
+    """Return an id for a run made at this time, none of those taken.
+
+    ``crowd`` counts how often the ids of that microsecond turned out to be taken in the database: with each time the
+    runs are spread over 64 times as long, up to some seconds, whatever number claims to be made in one moment.
+    """
+    wanted = first_id(at) + random.getrandbits(BITS + 6 * crowd)  # only to tell runs apart
     while wanted in taken:
         wanted += 1
     return wanted

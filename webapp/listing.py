@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, select, text, tuple_
 
 from webapp import index
 from webapp.asking import ID_MAX, PHASES, Plan, plan_of
 from webapp.filters import Cursor, Filter
 from webapp.models import TaskRun
-from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
+from webapp.states import LIVE
 
 runs = TaskRun.__table__
 
@@ -22,6 +23,10 @@ COUNT_CAP: Final = 10_000
 NEW_CAP: Final = 99
 WINDOW: Final = 2000
 """Runs looked at one by one, or sorted, for one page: what the indexes cannot tell is found among so many."""
+SORTED: Final = 1000
+"""Runs that are sorted for one page where a filter leaves no index to read them in order from."""
+PART: Final = 200
+"""Runs of the window that are looked at before it is seen whether there are enough."""
 
 _ORDERS: Final = {"running": runs.c.run_order, "waiting": runs.c.wait_order}
 _TEXTS: Final = [runs.c[name] for name in "id changed phase args kwargs result exception".split()]
@@ -128,44 +133,56 @@ class _Found:
         return [_key(row) for part in parts for row in part]
 
     def _live(self) -> list[Key]:
-        seen = self._in_order(select(runs.c.id).where(runs.c.phase == LIVE), WINDOW)
-        self._stop(seen)
-        ids = [row.id for row in seen]
-        rows = self.connection.execute(select(*_TEXTS).where(runs.c.id.in_(ids), *self.plan.predicates))
-        return [_key(row) for row in rows if self.plan.fits(row)]
+        order = runs.c.id.asc() if self.up else runs.c.id.desc()
+        inside = (
+            select(runs.c.id).where(runs.c.phase == LIVE, runs.c.id > self.low, runs.c.id < self.high).order_by(order)
+        )
+        end = self.connection.execute(inside.offset(WINDOW - 1).limit(1)).scalar()
+        if end is not None:
+            self._stop(end)
+        window = inside.limit(WINDOW).subquery()
+        columns = _TEXTS if self.plan.checks else _KEY
+        statement = select(*columns).join_from(window, runs, runs.c.id == window.c.id).where(*self.plan.predicates)
+        if not self.plan.checks:
+            statement = statement.order_by(order).limit(self.limit)
+        return [_key(row) for row in self.connection.execute(statement) if self.plan.fits(row)]
 
     def _settled(self) -> list[Key]:
-        rows = _matched(
-            self.connection, self.plan, self.low, self.high, self.up, WINDOW if self.plan.look else self.limit
-        )
+        """Ask the search index; where letters count as well, look at what it finds a part at a time."""
         if not self.plan.look:
-            return [_key(row) for row in rows]
-        self._stop(rows)
-        return [_key(row) for row in rows if self.plan.fits(row)]
+            return [_key(row) for row in self._matched(self.low, self.high, self.limit)]
+        found: list[Key] = []
+        low, high, seen = self.low, self.high, 0
+        while seen < WINDOW and len(found) < self.limit:
+            rows = self._matched(low, high, PART)
+            found += [_key(row) for row in rows if self.plan.spelled(row)]
+            seen += len(rows)
+            if len(rows) < PART:
+                return found
+            low, high = (rows[-1].id, high) if self.up else (low, rows[-1].id)
+        if len(found) < self.limit:
+            self._stop(low if self.up else high)
+        return found
 
-    def _stop(self, rows: Sequence[Row[Any]]) -> None:
-        if len(rows) < WINDOW:
-            return
-        end = rows[-1].id
+    def _stop(self, end: int) -> None:
         both = (end, self.stopped_at if self.stopped_at is not None else end)
         self.stopped_at = min(both) if self.up else max(both)
+
+    def _matched(self, low: int, high: int, limit: int) -> Sequence[Row[Any]]:
+        """Return settled runs by the search index, in order of time."""
+        query = _match(self.connection, self.plan)
+        if query is None:
+            return []
+        columns = ", ".join(f"r.{column.name}" for column in (_TEXTS if self.plan.look else _KEY))
+        direction = "ASC" if self.up else "DESC"
+        inner = index.matching(self.connection.dialect.name, direction)
+        joined = f"FROM ({inner}) AS m JOIN task_runs AS r ON r.id = m.id"
+        statement = text(f"SELECT {columns} {joined} ORDER BY r.id {direction}")  # names from this file
+        return self.connection.execute(statement, {"match": query, "low": low, "high": high, "limit": limit}).all()
 
 
 def _key(row: Any) -> Key:
     return Key(row.id, row.changed, row.phase)
-
-
-def _matched(connection: Connection, plan: Plan, low: int, high: int, up: bool, limit: int) -> Sequence[Row[Any]]:
-    """Return settled runs by the search index, in order of time."""
-    query = _match(connection, plan)
-    if query is None:
-        return []
-    columns = ", ".join(f"r.{column.name}" for column in (_TEXTS if plan.look else _KEY))
-    direction = "ASC" if up else "DESC"
-    inner = index.matching(connection.dialect.name, direction)
-    joined = f"FROM ({inner}) AS m JOIN task_runs AS r ON r.id = m.id"
-    statement = text(f"SELECT {columns} {joined} ORDER BY r.id {direction}")  # names from this file
-    return connection.execute(statement, {"match": query, "low": low, "high": high, "limit": limit}).all()
 
 
 def _match(connection: Connection, plan: Plan, phases: Sequence[int] = ()) -> str | None:
@@ -182,16 +199,17 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
         place = tuple_(cursor.value, cursor.id)
         statement = statement.where(key > place if up else key < place)
     window = ""
-    if not (plan.by_phase and plan.phases == PHASES and plan.low < 0 and plan.high == ID_MAX):
-        found = _Found(connection, plan, plan.low, plan.high, False, WINDOW)
+    if plan.phases != PHASES or not plan.by_phase or plan.low > -1 or plan.high < ID_MAX:
+        found = _Found(connection, plan, plan.low, plan.high, False, SORTED)
         ids = [one.id for one in found.find()]
-        complete = len(ids) < WINDOW and found.stopped_at is None
-        if complete or not (plan.by_phase and plan.low < 0 and plan.high == ID_MAX):
-            statement = statement.where(runs.c.id.in_(ids))
-            window = "" if complete else f"Sorted among the newest {len(ids):,} runs that fit; older ones are left out."
+        complete = len(ids) < SORTED and found.stopped_at is None
+        if not complete and plan.by_phase and plan.low < 0 and plan.high == ID_MAX:
+            # The index on the order holds the phase too, so that those of other phases are passed over inside it; the
+            # sum keeps the planner from taking the index on the phase, and sorting all it finds there.
+            statement = statement.where((runs.c.phase + 0).in_(plan.phases))
         else:
-            # The index on the order holds the phase too, so that those of other phases are passed over inside it.
-            statement = statement.where(runs.c.phase.in_(plan.phases))
+            statement = statement.where(_among(ids))
+            window = "" if complete else f"Sorted among the newest {len(ids):,} runs that fit; older ones are left out."
     ordering = (order.asc(), runs.c.id.asc()) if up else (order.desc(), runs.c.id.desc())
     rows = connection.execute(statement.order_by(*ordering).limit(size + 1)).all()
     more = len(rows) > size
@@ -206,6 +224,11 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
     return result
 
 
+def _among(ids: Sequence[int]) -> ColumnElement[bool]:
+    """Return the condition that a run is one of these; as many parameters would cost more than the search."""
+    return text(f"task_runs.id IN ({', '.join(map(str, ids))})")  # type: ignore[return-value]  # numbers, of our own
+
+
 def counts(connection: Connection, wanted: Filter) -> dict[int, tuple[int, bool]]:
     """Return for each phase how many runs fit the filter but for its state, and whether there may be more.
 
@@ -214,29 +237,33 @@ def counts(connection: Connection, wanted: Filter) -> dict[int, tuple[int, bool]
     others = tuple(term for term in wanted.terms if term.field != "state" or term.negated)
     plan = plan_of(connection, replace(wanted, state="", terms=others, cursor=None), time.time())
     if plan.nothing:
-        return dict.fromkeys((LIVE, SUCCESS, FAILURE, OTHER), (0, False))
-    return {number: _count(connection, plan, number) for number in (LIVE, SUCCESS, FAILURE, OTHER)}
+        return dict.fromkeys(PHASES, (0, False))
+    if plan.look or plan.task_ids:
+        seen = _Found(connection, plan, plan.low, plan.high, False, WINDOW)
+        tally = Counter(key.phase for key in seen.find())
+        more = seen.stopped_at is not None or tally.total() == WINDOW
+        return {number: (tally[number], more and number in plan.phases) for number in sorted(PHASES)}
+    return {number: _count(connection, plan, number) for number in sorted(PHASES)}
 
 
 def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
     if number not in plan.phases:
         return 0, False
-    if plan.by_phase:
-        inside: Select[Any] = select(literal_column("1")).where(
-            runs.c.phase == number, runs.c.id > plan.low, runs.c.id < plan.high
-        )
-        counted = select(func.count()).select_from(inside.limit(COUNT_CAP + 1).subquery())
-        found = connection.execute(counted).scalar_one()
-        return min(found, COUNT_CAP), found > COUNT_CAP
-    if number == LIVE or plan.look or plan.task_ids:
+    if number == LIVE and not plan.by_phase:
         only = replace(plan, phases=frozenset({number}))
         seen = _Found(connection, only, plan.low, plan.high, False, WINDOW)
-        found = len(seen.find())
-        return found, found == WINDOW or seen.stopped_at is not None
-    inner = index.matching(connection.dialect.name, "")
-    values = {"match": _match(connection, plan, [number]), "low": plan.low, "high": plan.high, "limit": COUNT_CAP + 1}
+        return len(seen.find()), seen.stopped_at is not None
+    values: dict[str, Any] = {"low": plan.low, "high": plan.high, "limit": COUNT_CAP + 1}
+    if plan.by_phase:
+        inner, values["phase"] = _OF_PHASE, number
+    else:
+        inner = index.matching(connection.dialect.name, "")
+        values["match"] = _match(connection, plan, [number])
     found = connection.execute(text(f"SELECT count(*) FROM ({inner}) AS m"), values).scalar_one()  # noqa: S608
     return min(found, COUNT_CAP), found > COUNT_CAP
+
+
+_OF_PHASE: Final = "SELECT id FROM task_runs WHERE phase = :phase AND id > :low AND id < :high LIMIT :limit"
 
 
 def newer_than(connection: Connection, wanted: Filter, top: int) -> int:

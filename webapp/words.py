@@ -47,7 +47,8 @@ def pieces(text: str) -> Iterator[str]:
             yield piece
 
 
-def text_words(where: str, text: str | None) -> set[str]:
+@lru_cache(maxsize=512)
+def text_words(where: str, text: str | None) -> frozenset[str]:
     """Return the words by which a text is found: numbers whole, words by their beginnings, each part of camel case."""
     words: set[str] = set()
     for piece in pieces(text or ""):
@@ -61,7 +62,7 @@ def text_words(where: str, text: str | None) -> set[str]:
         for start in starts:
             rest = lower[start : start + LONGEST]
             words.update(where + rest[:length] for length in range(min(SHORTEST, len(rest)), len(rest) + 1))
-    return words
+    return frozenset(words)
 
 
 def asked(where: str, typed: str) -> list[str]:

@@ -81,8 +81,9 @@ class Batch:
         """Keep what the database refused, as text that it takes, where pages count it."""
         letters = []
         for task_id, fault in refused:
-            log.error("The database refused what was heard of run %r; it is set aside: %s", task_id, fault)
-            texts = {"task_id": tidy(task_id), "why": tidy(str(fault), LETTER_MAX)}
+            why = tidy(str(getattr(fault, "orig", None) or fault), LETTER_MAX)
+            log.error("The database refused what was heard of run %r; it is set aside: %.200s", task_id, why)
+            texts = {"task_id": tidy(task_id), "why": why}
             letters.append({"at": time.time(), "facts": tidy(repr(self.runs.get(task_id)), LETTER_MAX), **texts})
         with self.engine.begin() as connection:
             bump(connection)

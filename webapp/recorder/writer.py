@@ -8,31 +8,18 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import IntegrityError
 
 from webapp import index, spans
 from webapp.ids import new_id
 from webapp.known import Known
 from webapp.merge import Facts, merge
-from webapp.queries import bump, runs
+from webapp.queries import bump
+from webapp.recorder import statements
+from webapp.recorder.statements import PLAIN
 from webapp.states import phase, rank
 
-_PLAIN: Final = (
-    "name queue origin root_id parent_id eta expires retries created_at sent_at received_at started_at runtime".split()
-)
-_KEYED: Final = (
-    "state phase state_at clock outcome_exact outcome_at result exception traceback arguments_rank args kwargs "
-    "worker worker_at progress_at progress_current progress_total doubt_at doubt steps run_order wait_order".split()
-)
-_COLUMNS: Final = [*_PLAIN, *_KEYED]
-_SELECT: Final = select(runs.c.id, runs.c.task_id, runs.c.publish_state, *(runs.c[name] for name in _COLUMNS))
-_UPDATE: Final = (
-    update(runs)
-    .where(runs.c.id == bindparam("row_id"))
-    .values({name: bindparam(f"new_{name}") for name in [*_COLUMNS, "changed"]})
-)
-_INSERT: Final = insert(runs)
 TRIES: Final = 5
 """Times that a batch is written with other ids, when somebody else's run was made in the same microsecond."""
 
@@ -47,21 +34,21 @@ def write(engine: Engine, batch: Mapping[str, Facts]) -> int:
     """
     if not batch:
         return 0
-    for left in reversed(range(TRIES)):
+    for crowd in range(TRIES):
         try:
-            return _write(engine, batch)
+            return _write(engine, batch, crowd)
         except IntegrityError:
-            if not left:
+            if crowd == TRIES - 1:
                 raise
     raise AssertionError("the loop above returns or raises")
 
 
-def _write(engine: Engine, batch: Mapping[str, Facts]) -> int:
+def _write(engine: Engine, batch: Mapping[str, Facts], crowd: int) -> int:
     # What has been noted is forgotten with a transaction that fails.
     noted = _known.pop(engine, None) or Known()
     with engine.connect() as connection, connection.begin() as transaction:
-        plan = _Plan(bump(connection), noted)
-        known = {row.task_id: row for row in connection.execute(_SELECT.where(runs.c.task_id.in_(batch)))}
+        plan = _Plan(bump(connection), noted, crowd)
+        known = statements.known(connection, batch)
         for task_id, facts in batch.items():
             plan.add(task_id, facts, known.get(task_id))
         if not plan.inserts and not plan.updates:
@@ -75,11 +62,12 @@ def _write(engine: Engine, batch: Mapping[str, Facts]) -> int:
 class _Plan:
     """What one batch changes: rows to add, rows to change, and their words in the search index."""
 
-    def __init__(self, version: int, known: Known) -> None:
+    def __init__(self, version: int, known: Known, crowd: int) -> None:
         self.version = version
         self.known = known
+        self.crowd = crowd
         self.inserts: list[dict[str, Any]] = []
-        self.updates: list[dict[str, Any]] = []
+        self.updates: list[tuple[Row[Any], dict[str, Any]]] = []
         self.ids: set[int] = set()
         self.old_words: list[tuple[int, index.Words]] = []
         self.new_words: list[tuple[int, index.Words]] = []
@@ -88,7 +76,7 @@ class _Plan:
         """Plan for what was heard of one run."""
         if row is None:
             values = row_of(facts)
-            values["id"] = new_id(values["created_at"], self.ids)
+            values["id"] = new_id(values["created_at"], self.ids, self.crowd)
             self.ids.add(values["id"])
             values.update(task_id=task_id, changed=self.version, publish_attempts=0)
             self.inserts.append(values)
@@ -103,9 +91,8 @@ class _Plan:
         if after == before:
             return
         values = row_of(after)
-        self.updates.append(
-            {"row_id": row.id, "new_changed": self.version} | {f"new_{name}": value for name, value in values.items()}
-        )
+        values["changed"] = self.version
+        self.updates.append((row, values))
         if row.phase or values["phase"]:
             old, new = index.words_of(row._mapping), index.words_of({**values, "publish_state": row.publish_state})
             if old != new:
@@ -115,15 +102,13 @@ class _Plan:
     def carry_out(self, connection: Connection) -> None:
         """Write it all."""
         if self.inserts:
-            connection.execute(_INSERT, self.inserts)
+            statements.add(connection, self.inserts)
         if self.updates:
-            connection.execute(_UPDATE, self.updates)
+            statements.change(connection, self.updates)
         index.replace(connection, self.old_words, self.new_words)
-        seen = [(values["state"], values["name"], values["worker"], values["queue"]) for values in self.inserts]
-        seen += [
-            tuple(values[f"new_{name}"] for name in ("state", "name", "worker", "queue")) for values in self.updates
-        ]
-        self.known.note(connection, set(seen), time.time())
+        written = [*self.inserts, *(values for _, values in self.updates)]
+        seen = {(values["state"], values["name"], values["worker"], values["queue"]) for values in written}
+        self.known.note(connection, seen, time.time())
 
 
 def record_each(
@@ -151,8 +136,7 @@ def record_each(
 
 def facts_of_row(row: Row[Any]) -> Facts:
     """Return the facts that a row keeps; the inverse of ``row_of``."""
-    values = row._mapping
-    facts: dict[str, Any] = {name: values[name] for name in _PLAIN if values[name] is not None}
+    facts: dict[str, Any] = {name: value for name in PLAIN if (value := getattr(row, name)) is not None}
     state_rank = rank(row.state)
     facts["key"] = (state_rank, row.state_at, row.clock, row.state)
     if row.outcome_at is not None:
@@ -175,7 +159,7 @@ def facts_of_row(row: Row[Any]) -> Facts:
 
 def row_of(facts: Facts) -> dict[str, Any]:
     """Return the columns that keep these facts, every one of them."""
-    values: dict[str, Any] = {name: facts.get(name) for name in _PLAIN}
+    values: dict[str, Any] = {name: facts.get(name) for name in PLAIN}
     values["name"] = values["name"] or ""
     created_at = values["created_at"] = facts.get("created_at", time.time())
     _, state_at, clock, state = facts["key"]

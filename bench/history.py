@@ -1,0 +1,165 @@
+"""Makes a database with a long history, by the recorder's own code, and multiplies it inside SQLite."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, delete, event, insert, update
+
+from tests.support import BIN, ROOT
+from webapp import index
+from webapp.extensions import SQLITE_PRAGMAS
+from webapp.ids import BITS, new_id
+from webapp.known import Known
+from webapp.merge import Facts, merge
+from webapp.queries import changes, recorders, runs, workers
+from webapp.recorder.events import facts_of
+from webapp.recorder.results import facts_of_stored
+from webapp.recorder.writer import row_of
+
+TASKS = ("webapp.tasks.divide", "webapp.tasks.divide_many", "shop.orders.pay", "shop.mail.send", "shop.reports.build")
+SHARES = (70, 5, 12, 10, 3)
+WORKERS = tuple(f"celery@worker-{letter}" for letter in "abcd")
+QUEUES = ("celery", "mail", "reports")
+BATCH = 2000
+SECONDS_APART = 0.4
+LIVE = 300
+"""How many of the newest runs have not ended."""
+
+
+def make(path: Path, count: int) -> None:
+    """Make an SQLite file with ``count`` runs up to now, of which 50 times as many are divisions as reports."""
+    environ = {"INSTANCE_PATH": str(path.parent), "DATABASE_URL": f"sqlite:///{path}"}
+    subprocess.run(
+        [BIN / "flask", "--app", "app", "db", "upgrade"], cwd=ROOT, env=environ, check=True, capture_output=True
+    )
+    engine = create_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", lambda connection, _: [connection.execute(pragma) for pragma in SQLITE_PRAGMAS])
+    fill(engine, min(count, 1_000_000))
+    engine.dispose()
+    for part in range(1, count // 1_000_000):
+        multiply(path, part)
+
+
+def fill(engine: Engine, count: int) -> None:
+    """Write ``count`` runs, the newest of now."""
+    chance = random.Random(1)
+    known, begin = Known(), time.time() - count * SECONDS_APART
+    for start in range(0, count, BATCH):
+        rows = []
+        for number in range(start, min(start + BATCH, count)):
+            at = begin + number * SECONDS_APART
+            facts = ended(chance, at) if number < count - LIVE else waiting(chance, at)
+            rows.append(row_of(facts) | {"task_id": str(uuid.UUID(int=chance.getrandbits(128), version=4))})
+        taken: set[int] = set()
+        for row in rows:
+            row |= {"id": new_id(row["created_at"], taken), "changed": 1, "publish_attempts": 0, "publish_state": None}
+            taken.add(row["id"])
+        with engine.begin() as connection:
+            connection.execute(insert(runs), rows)
+            index.replace(connection, [], [(row["id"], index.words_of(row)) for row in rows])
+            seen = {(row["state"], row["name"], row["worker"], row["queue"]) for row in rows}
+            known.note(connection, seen, time.time())
+    with engine.begin() as connection:
+        connection.execute(delete(recorders))
+        connection.execute(insert(recorders).values(name="bench", beat_at=time.time() + 36000, broker_ok=True))
+        connection.execute(delete(workers))
+        connection.execute(insert(workers).values(hostname=WORKERS[0], seen_at=time.time(), online=True, durable=True))
+        connection.execute(update(changes).values(version=2))
+
+
+def happened(chance: random.Random, at: float) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run, as workers send them."""
+    task = chance.choices(TASKS, SHARES)[0]
+    worker = chance.choice(WORKERS)
+    x, y = chance.randint(1, 5000), chance.randint(0, 20)
+    sender = {"hostname": "gen1@web", "timestamp": at, "name": task, "args": f"[{x}.0, {y}.0]", "kwargs": "{}"}
+    queue = QUEUES[TASKS.index(task) % 3]
+    yield {"type": "task-sent", "queue": queue, "retries": int(chance.random() < 0.02), **sender}
+    waited = chance.expovariate(2)
+    yield {"type": "task-received", **sender, "hostname": worker, "timestamp": at + 0.003}
+    started = {"hostname": worker, "timestamp": at + waited}
+    yield {"type": "task-started", **started}
+    took = chance.expovariate(0.3)
+    end = {"hostname": worker, "timestamp": at + waited + took}
+    if chance.random() < 0.005:
+        yield {"type": "task-revoked", **end, "expired": True}
+    elif y == 0 or chance.random() < 0.03:
+        yield {
+            "type": "task-failed",
+            **end,
+            "exception": "ZeroDivisionError('division by zero')",
+            "traceback": TRACEBACK,
+        }
+    else:
+        yield {"type": "task-succeeded", **end, "result": f"{x / y:.6g}", "runtime": took}
+
+
+TRACEBACK = "Traceback (most recent call last):\n" + '  File "tasks.py", line 18, in divide\n    return x / y\n' * 4
+
+
+def ended(chance: random.Random, at: float) -> Facts:
+    """Return what is known of a run that has ended."""
+    return joined(list(happened(chance, at)))
+
+
+def waiting(chance: random.Random, at: float) -> Facts:
+    """Return what is known of a run that has not ended."""
+    return joined(list(happened(chance, at))[: chance.randint(1, 3)])
+
+
+def joined(events: list[dict[str, Any]]) -> Facts:
+    """Return what events say together, with the exact arguments and result that the backend adds."""
+    known: Facts | None = None
+    for one in events:
+        facts = facts_of(one, one["timestamp"], 65536)
+        if facts:
+            known = merge(known, facts) if known else facts
+    if known is None:
+        raise AssertionError("the events say nothing")
+    last = events[-1]
+    if last["type"] == "task-succeeded":
+        arguments = f'"name": "{events[0]["name"]}", "args": {events[0]["args"]}, "kwargs": {{}}'
+        stored = facts_of_stored(
+            f'{{"status": "SUCCESS", "result": {last["result"]}, {arguments}}}', last["timestamp"], 65536
+        )
+        known = merge(known, stored) if stored else known
+    return known
+
+
+def multiply(path: Path, part: int) -> None:
+    """Add the first million runs once more, ``part`` lengths of it earlier."""
+    shift = int(part * 1_000_000 * SECONDS_APART * 1e6) << BITS
+    seconds = part * 1_000_000 * SECONDS_APART
+    moved = {"id": f"id - {shift}", "task_id": "lower(hex(randomblob(18)))"}
+    moved |= {
+        name: f"{name} - {seconds}"
+        for name in "state_at created_at sent_at received_at started_at outcome_at worker_at".split()
+    }
+    names = [column.name for column in runs.c]
+    first = f"phase > 0 AND id > (SELECT max(id) FROM task_runs) - {int(1_000_000 * SECONDS_APART * 1e6) << BITS}"
+    with sqlite3.connect(path) as database:
+        for pragma in SQLITE_PRAGMAS:
+            database.execute(pragma)
+        columns = f"SELECT {', '.join(moved.get(name, name) for name in names)} FROM task_runs WHERE {first}"
+        database.execute("CREATE TEMP TABLE source AS SELECT * FROM (SELECT id FROM task_runs LIMIT 0)")
+        rows = database.execute(
+            f"SELECT id, name, state, worker, queue, retries, steps, args, kwargs, result, exception, publish_state FROM task_runs WHERE {first}"
+        )
+        labels = [item[0] for item in rows.description]
+        words = ((row[0] - shift, " ".join(index.words_of(dict(zip(labels, row, strict=True))))) for row in rows)
+        database.executemany("INSERT INTO run_words(rowid, words) VALUES (?, ?)", words)
+        database.execute(f"INSERT INTO task_runs ({', '.join(names)}) {columns}")
+    database.close()
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), int(sys.argv[2]))
