@@ -48,3 +48,16 @@ def answering_worker(celery: Celery) -> str | None:
 def worker_answers(celery: Celery, hostname: str) -> bool:
     """Say whether one worker answers a ping within a second."""
     return bool(celery.control.ping(destination=[hostname], timeout=PING_TIMEOUT, limit=1))
+
+
+def tasks_known_to(celery: Celery, asked: dict[str, list[str]]) -> dict[str, set[str] | None]:
+    """Ask workers, given by name with task ids, which of these they hold or run; None for one that does not answer.
+
+    All are asked at once and have a second together.
+    """
+    if not asked:
+        return {}
+    task_ids = sorted({task_id for ids in asked.values() for task_id in ids})
+    inspect = celery.control.inspect(destination=list(asked), timeout=PING_TIMEOUT, limit=len(asked))
+    replies = inspect.query_task(task_ids) or {}
+    return {hostname: set(replies[hostname]) if hostname in replies else None for hostname in asked}

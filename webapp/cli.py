@@ -1,9 +1,10 @@
-"""The commands: ``flask --app app record``, ``run-task`` and what ``shell`` offers."""
+"""The commands: ``flask --app app record``, ``run-task``, ``prune`` and what ``shell`` offers."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ DATABASE_HELP: Final = "The database does not answer. Are its tables up to date?
 def init_app(app: Flask) -> None:
     """Add the commands and the names that the shell knows."""
     app.cli.add_command(record_command)
+    app.cli.add_command(prune_command)
     app.cli.add_command(run_task_command)
     app.shell_context_processor(shell_names)
 
@@ -42,6 +44,25 @@ def shell_names() -> dict[str, Any]:
     celery = celery_of(current_app)
     shipped = {name: getattr(tasks, name) for name in ("divide", "divide_many", "unreliable_divide")}
     return shipped | {"AsyncResult": AsyncResult, "celery": celery, "db": db}
+
+
+@click.command("prune")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@with_appcontext
+def prune_command(dry_run: bool) -> None:
+    """Remove ended runs that are older than RETENTION_DAYS or beyond RETENTION_MAX_RUNS, as the recorder does."""
+    from webapp.recorder import pruning
+
+    days, runs_max = current_app.config["RETENTION_DAYS"], current_app.config["RETENTION_MAX_RUNS"]
+    try:
+        if not dry_run:
+            click.echo(f"{pruning.prune(db.engine, days, runs_max, math.inf):,} runs removed")
+            return
+        with db.engine.connect() as connection:
+            for rule in pruning.rules(connection, days, runs_max, time.time()):
+                click.echo(f"{pruning.count(connection, rule):,} runs would go: {rule.name}")
+    except SQLAlchemyError as fault:
+        raise click.ClickException(f"{DATABASE_HELP} ({type(fault).__name__})") from None
 
 
 @click.command("record")

@@ -17,6 +17,8 @@ from webapp.errors import BrokerError
 from webapp.outbox import relay
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
 from webapp.recorder.hearing import EventRecorder
+from webapp.recorder.pruning import forget, prune
+from webapp.recorder.repair import PERIOD, Repair
 from webapp.recorder.rescue import rescue
 from webapp.recorder.signs import write_signs
 from webapp.recorder.streaming import StreamRecorder
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 NEWCOMER_SECONDS: Final = 5.0
 """Seconds for which a worker that has come up is asked again and again to send events."""
+SETTLING: Final = 15.0
+"""Seconds for which the broker must have been well before silence says anything about a run."""
 SWEEP_SECONDS: Final = 30.0
 """Seconds between walks over all stored results; one also follows each start and each return of the broker."""
 
@@ -46,6 +50,9 @@ class Upkeep:
         self.running = Watch(running_only=True)
         self.live = Watch(running_only=False)
         self.sweep = Sweep()
+        self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
+        self.repair = Repair()
+        self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
         self.jobs: list[tuple[float, Callable[[], None]]] = [
             (2.0, self._beat),
@@ -56,6 +63,9 @@ class Upkeep:
             (0.2, self._sweep),
             (SWEEP_SECONDS, self.sweep.start),
             (2.0, self._tidy_stream),
+            (PERIOD, self._repair),
+            (5.0, self._prune),
+            (3600.0, partial(forget, engine, self.retention)),
             (10.0, self._enable_events),
         ]
 
@@ -95,7 +105,10 @@ class Upkeep:
             self.broker_error = None
         except BrokerError as fault:
             self.broker_error = str(fault)
+            self.well_since = None
+            self.repair.forget()
         if self.broker_error is None and was is not None:
+            self.well_since = time.monotonic()
             self.sweep.start()
             relay(self.app, self.engine, impatient=True)
             # Silence says nothing about workers while the broker itself was silent.
@@ -120,6 +133,17 @@ class Upkeep:
     def _sweep(self) -> None:
         if self.broker_error is None:
             self.sweep.step(self.engine, self.celery, self.recorder.batch.value_max)
+
+    def _repair(self) -> None:
+        """Judge nobody before everything that waits to be read has been read, and the workers had time to be heard."""
+        if self.well_since is None or time.monotonic() - self.well_since < SETTLING:
+            return
+        if self.stream.made and not self.stream.caught_up(within=2 * PERIOD):
+            return
+        self.repair.look(self.engine, self.celery, self.recorder.workers, self.recorder.batch.value_max)
+
+    def _prune(self) -> None:
+        prune(self.engine, self.retention, self.app.config["RETENTION_MAX_RUNS"], seconds=1.0)
 
     def _tidy_stream(self) -> None:
         if self.broker_error is not None or not self.stream.made:

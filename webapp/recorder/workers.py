@@ -82,6 +82,12 @@ class Workers:
                 heard[hostname] = Heard(sign.seen_at, sign.durable)
         return heard
 
+    def lives_since(self, hostname: str, at: float | None) -> bool:
+        """Say whether a process of this name lives that was there at a time (seconds UTC by the worker's clock)."""
+        return any(
+            name == hostname and (at is None or sign.born_at <= at) for (name, _), sign in list(self.signs.items())
+        )
+
     def expect(self, hostname: str, now: float) -> None:
         """Wait for a worker that an earlier recorder heard; if it stays silent, it was lost in between."""
         self.signs[hostname, 0] = Sign(-math.inf, now, SILENCE * HEARTBEAT)

@@ -1,0 +1,128 @@
+"""Names the doubt about live runs of which nothing more can come: LOST or UNCERTAIN, with a sentence that says why.
+
+A run is judged only when everything that could still tell of it has been asked, twice: the result backend, the queues
+and what no worker has acknowledged, the worker itself. Whatever is heard of it later takes the doubt back.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from celery import Celery
+from sqlalchemy import Engine, Row, or_, select
+
+from webapp import fmt
+from webapp.broker import tasks_known_to
+from webapp.merge import Facts
+from webapp.queries import runs
+from webapp.queues import Waiting, waiting
+from webapp.recorder.results import read_results
+from webapp.recorder.workers import Workers
+from webapp.recorder.writer import write
+from webapp.states import LIVE, LIVE_RANK
+
+PERIOD: Final = 10.0
+"""Seconds between two looks."""
+AGE: Final = 30.0
+"""Seconds without news after which a live run is looked at."""
+CONFIRM: Final = 9.0
+"""Seconds for which a suspicion must last."""
+BATCH: Final = 500
+
+_COLUMNS: Final = [
+    runs.c[name] for name in "id task_id state state_at queue worker worker_at sent_at created_at".split()
+]
+
+
+@dataclass(slots=True)
+class Repair:
+    """A walk in circles over live runs that nobody has heard of for a while; ``suspected`` holds since when."""
+
+    position: int = 0
+    suspected: dict[str, float] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Begin every suspicion anew: the broker was away, so silence says nothing."""
+        self.suspected.clear()
+
+    def look(self, engine: Engine, celery: Celery, workers: Workers, value_max: int) -> int:
+        """Look at the next runs; settle those whose result is stored, name the doubt about the others.
+
+        Returns how many rows changed.
+        """
+        now = time.time()
+        rows = self._next(engine, now)
+        if not rows:
+            return 0
+        news: dict[str, Facts] = dict(read_results(celery, (row.task_id for row in rows), now, value_max))
+        news = {task_id: facts for task_id, facts in news.items() if facts["key"][0] > LIVE_RANK}
+        silent = [row for row in rows if row.task_id not in news]
+        places = waiting(celery, {row.queue or celery.conf.task_default_queue for row in silent})
+        absent = [row for row in silent if row.task_id not in places.task_ids]
+        busy = tasks_known_to(celery, _asked(absent, workers)) if absent else {}
+        verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, workers, places, busy))}
+        for row in rows:
+            if row.task_id not in verdicts:
+                self.suspected.pop(row.task_id, None)
+        for row in absent:
+            if row.task_id in verdicts and now - self.suspected.setdefault(row.task_id, now) >= CONFIRM:
+                news[row.task_id] = _doubt(row, *verdicts[row.task_id], now)
+                del self.suspected[row.task_id]
+        return write(engine, news)
+
+    def _next(self, engine: Engine, now: float) -> list[Row[Any]]:
+        sent = or_(runs.c.publish_state.is_(None), runs.c.publish_state == "sent")
+        # A time in the future is that of a clock that is ahead; when the run was first heard of is by our own.
+        quiet = or_(runs.c.state_at < now - AGE, runs.c.state_at > now) & (runs.c.created_at < now - AGE)
+        old = select(*_COLUMNS).where(runs.c.phase == LIVE, sent, quiet).order_by(runs.c.id).limit(BATCH)
+        with engine.connect() as connection:
+            rows = list(connection.execute(old.where(runs.c.id > self.position)))
+            if not rows and self.position:
+                rows = list(connection.execute(old))
+        self.position = rows[-1].id if len(rows) == BATCH else 0
+        return rows
+
+
+def _asked(rows: Iterable[Row[Any]], workers: Workers) -> dict[str, list[str]]:
+    """Return by worker the runs that it has had and may still have."""
+    asked: dict[str, list[str]] = {}
+    for row in rows:
+        if row.worker and workers.lives_since(row.worker, row.worker_at):
+            asked.setdefault(row.worker, []).append(row.task_id)
+    return asked
+
+
+def _verdict(
+    row: Row[Any], workers: Workers, places: Waiting, busy: dict[str, set[str] | None]
+) -> tuple[str, str] | None:
+    """Return the state and the sentence for a run that is in no queue and has no result, None while it may go on."""
+    queue = row.queue or "the default queue"
+    if row.state == "PENDING":
+        if not places.complete:
+            return None
+        sent = fmt.exact_time(row.sent_at or row.created_at)
+        return "UNCERTAIN", (
+            f"It was sent at {sent}, but it is not in {queue}, no worker was heard to receive it, and no result is "
+            "stored."
+        )
+    if not row.worker or not workers.lives_since(row.worker, row.worker_at):
+        return "LOST", (
+            f"Its worker {row.worker or '(unknown)'} is gone; the message is not in {queue} any more, and no result is "
+            "stored. It may have run in part."
+        )
+    known = busy.get(row.worker)
+    if known is None or row.task_id in known:
+        return None
+    return "UNCERTAIN", (
+        f"Its worker {row.worker} runs but no longer has it, and no result is stored: how it ended is not known."
+    )
+
+
+def _doubt(row: Row[Any], state: str, why: str, now: float) -> Facts:
+    """Return the facts that take a run for lost or uncertain from now on, dated so that they win against the row."""
+    at = max(now, math.nextafter(row.state_at, math.inf))
+    return {"key": (LIVE_RANK, at, 0, state), "doubt": (at, why), "created_at": now}
