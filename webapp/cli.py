@@ -59,8 +59,11 @@ def prune_command(dry_run: bool) -> None:
             click.echo(f"{pruning.prune(db.engine, days, runs_max, math.inf):,} runs removed")
             return
         with db.engine.connect() as connection:
-            for rule in pruning.rules(connection, days, runs_max, time.time()):
+            found = list(pruning.rules(connection, days, runs_max, time.time()))
+            for rule in found:
                 click.echo(f"{pruning.count(connection, rule):,} runs would go: {rule.name}")
+        if not found:
+            click.echo("Nothing would go: RETENTION_DAYS and RETENTION_MAX_RUNS set no bound that is reached.")
     except SQLAlchemyError as fault:
         raise click.ClickException(f"{DATABASE_HELP} ({type(fault).__name__})") from None
 

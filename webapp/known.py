@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, text, update
 
 from webapp.models import Known as KnownValue
 
@@ -48,10 +48,12 @@ class Known:
         self.rows.update((row, now) for row in fresh)
 
 
+_OF_KIND: Final = text("SELECT value FROM known_values WHERE kind = :kind ORDER BY value LIMIT :cap")
+
+
 def known_values(connection: Connection, kind: str) -> list[str]:
     """Return the values of a kind in order, at most ``CAP``."""
-    find = select(values.c.value).where(values.c.kind == kind).order_by(values.c.value).limit(CAP)
-    return list(connection.execute(find).scalars())
+    return list(connection.execute(_OF_KIND, {"kind": kind, "cap": CAP}).scalars())
 
 
 def forget(connection: Connection, before: float) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, select, text, tuple_
 
 from webapp import index
 from webapp.asking import ID_MAX, PHASES, Plan, plan_of
@@ -31,6 +31,10 @@ PART: Final = 200
 _ORDERS: Final = {"running": runs.c.run_order, "waiting": runs.c.wait_order}
 _TEXTS: Final = [runs.c[name] for name in "id changed phase args kwargs result exception".split()]
 _KEY: Final = [runs.c.id, runs.c.changed, runs.c.phase]
+
+
+_SELECT_KEY: Final = "SELECT id, changed, phase FROM task_runs"
+_BETWEEN: Final = "id > :low AND id < :high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +120,22 @@ class _Found:
             found = [key for key in found if (key.id <= stop if self.up else key.id >= stop)]
         return found[: self.limit]
 
-    def _in_order(self, statement: Select[Any], limit: int) -> Sequence[Row[Any]]:
-        order = runs.c.id.asc() if self.up else runs.c.id.desc()
-        bounded = statement.where(runs.c.id > self.low, runs.c.id < self.high).order_by(order).limit(limit)
-        return self.connection.execute(bounded).all()
+    def _in_order(self, condition: str, limit: int, **values: Any) -> Sequence[Row[Any]]:
+        """Return keys in order of time; plain SQL text, whose compiled form is found at a tenth of the cost."""
+        direction = "ASC" if self.up else "DESC"
+        statement = text(f"{_SELECT_KEY} WHERE {condition} ORDER BY id {direction} LIMIT :limit")
+        return self.connection.execute(statement, {"low": self.low, "high": self.high, "limit": limit, **values}).all()
 
     def _by_task_id(self) -> list[Key]:
-        rows = self._in_order(select(*_TEXTS).where(runs.c.task_id.in_(self.plan.task_ids), *self.plan.predicates), 100)
+        among = select(*_TEXTS).where(runs.c.task_id.in_(self.plan.task_ids), *self.plan.predicates)
+        rows = self.connection.execute(among.where(runs.c.id > self.low, runs.c.id < self.high))
         return [_key(row) for row in rows if row.phase in self.plan.phases and self.plan.fits(row)]
 
     def _by_phase(self) -> list[Key]:
         if self.plan.phases == PHASES:
-            return [_key(row) for row in self._in_order(select(*_KEY), self.limit)]
+            return [_key(row) for row in self._in_order(_BETWEEN, self.limit)]
         # Each phase by itself is in order of time; together they would have to be sorted, however many they are.
-        parts = [self._in_order(select(*_KEY).where(runs.c.phase == number), self.limit) for number in self.plan.phases]
+        parts = (self._in_order(f"phase = :phase AND {_BETWEEN}", self.limit, phase=n) for n in self.plan.phases)
         return [_key(row) for part in parts for row in part]
 
     def _live(self) -> list[Key]:
@@ -263,7 +269,7 @@ def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
     return min(found, COUNT_CAP), found > COUNT_CAP
 
 
-_OF_PHASE: Final = "SELECT id FROM task_runs WHERE phase = :phase AND id > :low AND id < :high LIMIT :limit"
+_OF_PHASE: Final = f"SELECT id FROM task_runs WHERE phase = :phase AND {_BETWEEN} LIMIT :limit"  # noqa: S608
 
 
 def newer_than(connection: Connection, wanted: Filter, top: int) -> int:

@@ -24,16 +24,21 @@ def clean(value: str) -> str:
 
 
 def cut(value: str, limit: int) -> str:
-    """Return the text cut to ``limit`` characters, its end marked with the true length where it was cut."""
-    if len(value) <= limit:
+    """Return the text cut to ``limit`` bytes of UTF-8, its end marked with the true size where it was cut."""
+    if len(value) * 4 <= limit:
         return value
-    return f"{value[:limit]}… [cut: {len(value):,} characters in all]"
+    size = len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
+    if size <= limit:
+        return value
+    kept = value[:limit] if value.isascii() else value.encode(errors="surrogatepass")[:limit].decode(errors="ignore")
+    return f"{kept}… [cut: {size:,} bytes in all]"
 
 
 def tidy(value: object, limit: int = NAME_MAX) -> str | None:
     """Return a cleaned, bounded text for anything a task or an event says, None for None.
 
-    It is cut before it is cleaned, so that the work is bounded too.
+    Names are bounded in characters; values, with a larger limit, in bytes, and say so. It is cut before it is cleaned,
+    so that the work is bounded too.
     """
     if value is None:
         return None

@@ -93,7 +93,7 @@ def test_a_long_result_is_kept_whole(stack: Stack, shop: Celery) -> None:
 
 def test_a_result_beyond_the_limit_is_cut_and_says_so(stack: Stack, shop: Celery) -> None:
     result = ended(stack, send(shop, "shop.long", 1_000_000))[1]
-    assert result.endswith("… [cut: 1,000,002 characters in all]")
+    assert result.endswith("… [cut: 1,000,002 bytes in all]")
     assert len(result) < 70_000
 
 

@@ -114,7 +114,7 @@ def test_unsafe_characters_become_visible_escapes(text: str, shown: str) -> None
 
 
 def test_what_is_cut_says_how_long_it_was() -> None:
-    assert cut("x" * 2000, 10) == "xxxxxxxxxx… [cut: 2,000 characters in all]"
+    assert cut("x" * 2000, 10) == "xxxxxxxxxx… [cut: 2,000 bytes in all]"
 
 
 @pytest.mark.parametrize("value", [None, 1, "x" * 10_000_000, "\x00" * 300, b"bytes", ["list"]], ids=type)

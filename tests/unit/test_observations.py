@@ -112,7 +112,7 @@ def test_senseless_progress_is_passed_over(meta: str) -> None:
 def test_a_long_result_is_cut_and_says_so() -> None:
     facts = facts_of_stored(f'{{"status": "SUCCESS", "result": "{"x" * 9000}"}}', NOW, MAX)
     assert facts is not None
-    assert facts["outcome"][3].endswith("… [cut: 9,002 characters in all]")
+    assert facts["outcome"][3].endswith("… [cut: 9,002 bytes in all]")
 
 
 @pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"])

@@ -51,7 +51,7 @@ def _old(rule: Rule, *columns: Any) -> Any:
 
 def count(connection: Connection, rule: Rule) -> int:
     """Return how many runs a rule would remove."""
-    return connection.execute(_old(rule, func.count())).scalar_one()
+    return int(connection.execute(_old(rule, func.count())).scalar_one())
 
 
 def prune_some(engine: Engine, rule: Rule) -> int:
@@ -75,8 +75,16 @@ def prune(engine: Engine, days: Mapping[str, float], runs_max: int, seconds: flo
     for rule in found:
         while time.monotonic() < end and (removed := prune_some(engine, rule)):
             gone += removed
+            _shrink(engine)
             time.sleep(PAUSE)
     return gone
+
+
+def _shrink(engine: Engine) -> None:
+    """Give pages that became free back to the file system; PostgreSQL does so by itself."""
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"PRAGMA incremental_vacuum({BATCH})").all()
 
 
 def forget(engine: Engine, days: Mapping[str, float]) -> None:

@@ -31,7 +31,8 @@ AGE: Final = 30.0
 """Seconds without news after which a live run is looked at."""
 CONFIRM: Final = 9.0
 """Seconds for which a suspicion must last."""
-BATCH: Final = 500
+BATCH: Final = 5000
+"""Most runs looked at in one turn; with more than that, they take turns."""
 
 _COLUMNS: Final = [
     runs.c[name] for name in "id task_id state state_at queue worker worker_at sent_at created_at".split()
