@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, func, select, text, tuple_
 
 from webapp import index
 from webapp.asking import ID_MAX, PHASES, Plan, plan_of
@@ -140,18 +140,27 @@ class _Found:
 
     def _live(self) -> list[Key]:
         order = runs.c.id.asc() if self.up else runs.c.id.desc()
-        inside = (
-            select(runs.c.id).where(runs.c.phase == LIVE, runs.c.id > self.low, runs.c.id < self.high).order_by(order)
-        )
-        end = self.connection.execute(inside.offset(WINDOW - 1).limit(1)).scalar()
-        if end is not None:
-            self._stop(end)
-        window = inside.limit(WINDOW).subquery()
-        columns = _TEXTS if self.plan.checks else _KEY
-        statement = select(*columns).join_from(window, runs, runs.c.id == window.c.id).where(*self.plan.predicates)
+        statement = self._window(_TEXTS if self.plan.checks else _KEY)
         if not self.plan.checks:
             statement = statement.order_by(order).limit(self.limit)
         return [_key(row) for row in self.connection.execute(statement) if self.plan.fits(row)]
+
+    def count_live(self) -> int:
+        """Return how many live runs of the window fit."""
+        if self.plan.checks:
+            return len(self._live())
+        return int(self.connection.execute(self._window([func.count()])).scalar_one())
+
+    def _window(self, columns: Sequence[Any]) -> Select[Any]:
+        """Return the selection of the live rows of one window, and note where it ends."""
+        order = runs.c.id.asc() if self.up else runs.c.id.desc()
+        inside = select(runs.c.id).where(runs.c.phase == LIVE, runs.c.id > self.low, runs.c.id < self.high)
+        end = self.connection.execute(inside.order_by(order).offset(WINDOW - 1).limit(1)).scalar()
+        if end is not None:
+            self._stop(end)
+        window = inside.order_by(order).limit(WINDOW).subquery()
+        joined = select(*columns).select_from(window).join(runs, runs.c.id == window.c.id)
+        return joined.where(*self.plan.predicates)
 
     def _settled(self) -> list[Key]:
         """Ask the search index; where letters count as well, look at what it finds a part at a time."""
@@ -256,9 +265,8 @@ def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
     if number not in plan.phases:
         return 0, False
     if number == LIVE and not plan.by_phase:
-        only = replace(plan, phases=frozenset({number}))
-        seen = _Found(connection, only, plan.low, plan.high, False, WINDOW)
-        return len(seen.find()), seen.stopped_at is not None
+        seen = _Found(connection, plan, plan.low, plan.high, False, WINDOW)
+        return seen.count_live(), seen.stopped_at is not None
     values: dict[str, Any] = {"low": plan.low, "high": plan.high, "limit": COUNT_CAP + 1}
     if plan.by_phase:
         inner, values["phase"] = _OF_PHASE, number
