@@ -158,6 +158,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "5000000",
     ),
     Setting(
+        "DOUBT_SECONDS",
+        _number(float, 2, 86400),
+        30.0,
+        "Seconds without news after which it is looked into whether a live run is lost.",
+        "30",
+    ),
+    Setting(
         "QUERY_SECONDS",
         _number(float, 0.1, 60),
         2.0,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, text, tuple_
 
 from webapp import index
 from webapp.asking import ID_MAX, PHASES, Plan, plan_of

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, delete, event, insert, update
+from sqlalchemy import Connection, create_engine, delete, event, insert, select, update
 
 from tests.support import Stack
+from webapp import index
 from webapp.ids import new_id
+from webapp.known import Known
 from webapp.merge import STORED
 from webapp.queries import bump, recorders, runs, workers
 from webapp.states import phase
@@ -41,6 +43,8 @@ class Ledger(Stack):
         """Empty all tables, and let recorder, broker and two workers seem well."""
         with self.change() as (connection, _):
             connection.execute(delete(runs))
+            connection.exec_driver_sql("DELETE FROM known_values")
+            connection.exec_driver_sql("INSERT INTO run_words(run_words) VALUES ('delete-all')")
         self.signs()
 
     def signs(self, *, recorder: bool = True, broker_error: str | None = None, online: int = 2) -> None:
@@ -61,6 +65,7 @@ class Ledger(Stack):
             for values in many or (one,):
                 row = row_of(**values)
                 connection.execute(insert(runs).values(changed=version, **row))
+                index_run(connection, [], row["task_id"])
         return str(row["task_id"])
 
     def alter(self, task_id: str, **values: Any) -> None:
@@ -68,7 +73,16 @@ class Ledger(Stack):
         if "state" in values:
             values = {"phase": phase(values["state"]), "state_at": time.time()} | values
         with self.change() as (connection, version):
+            before = connection.execute(select(*index.COLUMNS).where(runs.c.task_id == task_id)).one()
             connection.execute(update(runs).where(runs.c.task_id == task_id).values(changed=version, **values))
+            index_run(connection, [(before.id, index.words_of(before._mapping))], task_id)
+
+
+def index_run(connection: Connection, old: list[tuple[int, list[str]]], task_id: str) -> None:
+    """Note what a run can be found by, as the recorder does."""
+    row = connection.execute(select(*index.COLUMNS).where(runs.c.task_id == task_id)).one()
+    index.replace(connection, old, [(row.id, index.words_of(row._mapping))])
+    Known().note(connection, {(row.state, row.name, row.worker, row.queue)}, time.time())
 
 
 def row_of(age: float = 0.0, args: object = (1, 2), kwargs: object = None, **values: Any) -> dict[str, Any]:

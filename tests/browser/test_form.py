@@ -136,11 +136,9 @@ def test_a_run_started_from_a_filtered_list_is_shown_under_the_address_of_that_l
 
 
 def grow(ledger: Ledger, page: Page) -> None:
-    """Let a run appear and wait until the page shows it."""
-    rows = page.locator(".ledger tbody tr")
-    number = rows.count()
+    """Let a run come and wait until the page says so."""
     ledger.put(**succeeded(age=0))
-    expect(rows).to_have_count(number + 1)
+    expect(page.locator(".fresh")).to_have_text("1 new")
 
 
 def test_what_is_being_typed_survives_news_in_the_list(visit: Opener, ledger: Ledger) -> None:

@@ -84,6 +84,7 @@ def test_a_filtered_list_shows_new_runs_that_fit_and_no_others(visit: Opener, le
     fill(ledger)
     page = visit(f"{ledger.url}/?state=failure&task=mail.send").page
     ledger.put(succeeded(age=0, name="mail.send"), failed(age=0), failed(age=0, name="mail.send"))
+    page.get_by_role("link", name="1 new").click()
     expect(page.locator(".ledger tbody tr")).to_have_count(2)
 
 

@@ -114,6 +114,7 @@ def test_progress_is_seen_to_grow_without_a_reload(visit: Opener, stack: Stack) 
     watch = visit(stack.url)
     watch.page.evaluate(_WRITE_DOWN % ".ledger tr:has(progress) .outcome")
     stack.run("flask", "--app", "app", "run-task", "divide_many", "[[1, 2], [3, 4], [5, 6], [7, 8]]", "0.8")
+    watch.page.get_by_role("link", name="1 new").click()
     expect(newest(watch.page).locator(".outcome")).to_contain_text("[0.5, 0.75")
     assert len({"1 of 4", "2 of 4", "3 of 4"}.intersection(words_of(watch))) >= 2
 
@@ -123,6 +124,7 @@ def test_a_run_sent_by_another_client_appears_on_an_idle_page(visit: Opener, sta
     expect(watch.page.locator("[data-news]")).to_be_attached(timeout=20_000)
     watch.page.evaluate("window.stays = true")
     stack.run("celery", "-b", stack.broker_url, "call", "webapp.tasks.divide", "--args=[11, 8]")
+    watch.page.get_by_role("link", name="1 new").click()
     expect(newest(watch.page).locator(".call")).to_have_text("divide(11, 8)")
     assert watch.page.evaluate("window.stays") is True
 

@@ -102,9 +102,11 @@ def test_a_run_that_is_new_wakes_an_idle_list_and_its_end_lets_it_rest(visit: Op
 
 def test_an_idle_list_that_is_told_of_many_changes_shows_each(visit: Opener, ledger: Ledger) -> None:
     watch = visit(ledger.url, clock=True)
+    ledger.put(**succeeded())
+    expect(watch.page.locator(".ledger tbody tr")).to_have_count(1)
     for number in range(1, 4):
-        ledger.put(**succeeded())
-        expect(watch.page.locator(".ledger tbody tr")).to_have_count(number)
+        ledger.put(**succeeded(age=0))
+        expect(watch.page.locator(".fresh")).to_have_text(f"{number} new")
 
 
 @both

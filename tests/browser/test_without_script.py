@@ -70,7 +70,7 @@ def test_runs_are_filtered_by_task(visit: Opener, ledger: Ledger) -> None:
     ledger.put(succeeded(), failed(name="mail.send"))
     page = visit(ledger.url, script=False).page
     page.get_by_label("Task").select_option("mail.send")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Search").click()
     expect(page.locator(".ledger .badge")).to_have_text("Failure")
 
 

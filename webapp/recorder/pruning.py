@@ -83,8 +83,11 @@ def prune(engine: Engine, days: Mapping[str, float], runs_max: int, seconds: flo
 def _shrink(engine: Engine) -> None:
     """Give pages that became free back to the file system; PostgreSQL does so by itself."""
     if engine.dialect.name == "sqlite":
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"PRAGMA incremental_vacuum({BATCH})").all()
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            # It frees a page with each step, and only fetching makes the driver take all steps.
+            driver.execute(f"PRAGMA incremental_vacuum({BATCH})").fetchall()
+            driver.commit()
 
 
 def forget(engine: Engine, days: Mapping[str, float]) -> None:

@@ -25,12 +25,6 @@ from webapp.recorder.workers import Workers
 from webapp.recorder.writer import write
 from webapp.states import LIVE, LIVE_RANK
 
-PERIOD: Final = 10.0
-"""Seconds between two looks."""
-AGE: Final = 30.0
-"""Seconds without news after which a live run is looked at."""
-CONFIRM: Final = 9.0
-"""Seconds for which a suspicion must last."""
 BATCH: Final = 5000
 """Most runs looked at in one turn; with more than that, they take turns."""
 
@@ -41,10 +35,21 @@ _COLUMNS: Final = [
 
 @dataclass(slots=True)
 class Repair:
-    """A walk in circles over live runs that nobody has heard of for a while; ``suspected`` holds since when."""
+    """A walk in circles over live runs that nobody has heard of for ``age`` seconds; ``suspected`` holds since when."""
 
+    age: float
     position: int = 0
     suspected: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def period(self) -> float:
+        """Return the seconds between two looks."""
+        return min(self.age / 3, 10.0)
+
+    @property
+    def confirm(self) -> float:
+        """Return the seconds for which a suspicion must last."""
+        return 0.9 * self.period
 
     def forget(self) -> None:
         """Begin every suspicion anew: the broker was away, so silence says nothing."""
@@ -70,7 +75,7 @@ class Repair:
             if row.task_id not in verdicts:
                 self.suspected.pop(row.task_id, None)
         for row in absent:
-            if row.task_id in verdicts and now - self.suspected.setdefault(row.task_id, now) >= CONFIRM:
+            if row.task_id in verdicts and now - self.suspected.setdefault(row.task_id, now) >= self.confirm:
                 news[row.task_id] = _doubt(row, *verdicts[row.task_id], now)
                 del self.suspected[row.task_id]
         return write(engine, news)
@@ -78,7 +83,7 @@ class Repair:
     def _next(self, engine: Engine, now: float) -> list[Row[Any]]:
         sent = or_(runs.c.publish_state.is_(None), runs.c.publish_state == "sent")
         # A time in the future is that of a clock that is ahead; when the run was first heard of is by our own.
-        quiet = or_(runs.c.state_at < now - AGE, runs.c.state_at > now) & (runs.c.created_at < now - AGE)
+        quiet = or_(runs.c.state_at < now - self.age, runs.c.state_at > now) & (runs.c.created_at < now - self.age)
         old = select(*_COLUMNS).where(runs.c.phase == LIVE, sent, quiet).order_by(runs.c.id).limit(BATCH)
         with engine.connect() as connection:
             rows = list(connection.execute(old.where(runs.c.id > self.position)))

@@ -18,7 +18,7 @@ from webapp.outbox import relay
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.pruning import forget, prune
-from webapp.recorder.repair import PERIOD, Repair
+from webapp.recorder.repair import Repair
 from webapp.recorder.rescue import rescue
 from webapp.recorder.signs import write_signs
 from webapp.recorder.streaming import StreamRecorder
@@ -51,7 +51,7 @@ class Upkeep:
         self.live = Watch(running_only=False)
         self.sweep = Sweep()
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
-        self.repair = Repair()
+        self.repair = Repair(app.config["DOUBT_SECONDS"])
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
         self.jobs: list[tuple[float, Callable[[], None]]] = [
@@ -63,7 +63,7 @@ class Upkeep:
             (0.2, self._sweep),
             (SWEEP_SECONDS, self.sweep.start),
             (2.0, self._tidy_stream),
-            (PERIOD, self._repair),
+            (self.repair.period, self._repair),
             (5.0, self._prune),
             (3600.0, partial(forget, engine, self.retention)),
             (10.0, self._enable_events),
@@ -136,9 +136,9 @@ class Upkeep:
 
     def _repair(self) -> None:
         """Judge nobody before everything that waits to be read has been read, and the workers had time to be heard."""
-        if self.well_since is None or time.monotonic() - self.well_since < SETTLING:
+        if self.well_since is None or time.monotonic() - self.well_since < min(SETTLING, self.repair.age / 2):
             return
-        if self.stream.made and not self.stream.caught_up(within=2 * PERIOD):
+        if self.stream.made and not self.stream.caught_up(within=2 * self.repair.period):
             return
         self.repair.look(self.engine, self.celery, self.recorder.workers, self.recorder.batch.value_max)
 

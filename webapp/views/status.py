@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Blueprint, current_app, render_template
 from sqlalchemy import select
 
-from webapp import fmt, queries
+from webapp import queries
 from webapp.extensions import db
 from webapp.queries import RECORDER_STALE, dead_letters, gaps, recorders, workers
 from webapp.views.present import Moment
@@ -45,6 +45,6 @@ def recording() -> str:
 
 def _retention(days: dict[str, float], runs_max: int) -> str:
     """Return what is kept for how long, as a sentence."""
-    parts = [f"{outcome} {fmt.duration(number * 86400) if number else 'for ever'}" for outcome, number in days.items()]
+    parts = [f"{outcome} {f'{number:g} days' if number else 'for ever'}" for outcome, number in days.items()]
     bound = f", and at most {runs_max:,} runs" if runs_max else ""
     return f"Ended runs are kept by outcome: {', '.join(parts)}{bound}."

@@ -1,0 +1,125 @@
+"""Events wait in the stream for a recorder that is away, and are heard once though they also go by pub/sub."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import redis
+
+from tests.support import Stack, wait_until
+from webapp.recorder.streaming import TAKEOVER_IDLE
+from webapp.stream import DROPPED, FIELD, MARK, STREAM
+
+
+def client(stack: Stack) -> redis.Redis:
+    return redis.Redis.from_url(stack.broker_url)
+
+
+def divide(stack: Stack, x: int, y: int) -> str:
+    return stack.run("flask", "--app", "app", "run-task", "divide", str(x), str(y)).stdout.strip()
+
+
+def test_what_happened_while_no_recorder_ran_is_recorded_from_the_stream(own_stack: Stack) -> None:
+    """The results are gone, so that only the stream can tell."""
+    own_stack.start("redis", "worker")
+    task_id = divide(own_stack, 1, 4)
+    wait_until(lambda: "succeeded in" in own_stack.log("worker"), "it has run unseen")
+    client(own_stack).delete(f"celery-task-meta-{task_id}")
+    own_stack.start("recorder")
+    row = own_stack.row_once(task_id, state="SUCCESS")
+    assert (row["result"], row["outcome_exact"]) == ("0.25", 0)
+    assert row["started_at"] is not None
+
+
+def test_what_a_killed_recorder_had_read_is_taken_over(own_stack: Stack) -> None:
+    own_stack.start("redis", "recorder")
+    group = wait_until(lambda: own_stack.query("SELECT site FROM changes")[0][0], "the site has a name")
+    own_stack.stop("recorder", number=signal.SIGKILL)
+    broker = client(own_stack)
+    event = {"type": "task-succeeded", "uuid": "half-read", "timestamp": time.time(), "hostname": "w@h", "result": "7"}
+    broker.xadd(STREAM, {FIELD: json.dumps([event])})
+    assert broker.xreadgroup(f"site-{group}", "the one that died", {STREAM: ">"})
+    own_stack.start("recorder")
+    own_stack.row_once("half-read", state="SUCCESS", timeout=TAKEOVER_IDLE * 4)
+
+
+def test_an_event_in_the_stream_reaches_flower_and_not_the_recorder_by_pub_sub(own_stack: Stack) -> None:
+    own_stack.start("redis", "worker")
+    subscriber = client(own_stack).pubsub()
+    subscriber.psubscribe("*")
+    divide(own_stack, 1, 2)
+    heard: list[bytes] = []
+
+    def ended() -> bool:
+        message = subscriber.get_message(timeout=0.1)
+        if message and b".celeryev/task." in message["channel"]:
+            heard.append(message["channel"])
+        return len(heard) >= 2
+
+    wait_until(ended, "the run's events were published")
+    assert all(channel.endswith(MARK.encode()) for channel in heard)
+
+
+def test_what_has_been_recorded_leaves_the_stream(own_stack: Stack) -> None:
+    own_stack.start("redis", "worker", "recorder")
+    for number in range(3):
+        own_stack.row_once(divide(own_stack, number, 1), state="SUCCESS")
+    wait_until(lambda: client(own_stack).xlen(STREAM) <= 100, "the stream is short again")
+
+
+def test_a_worker_of_ours_is_shown_as_recorded_durably(stack: Stack) -> None:
+    wait_until(lambda: "durably, by the stream" in stack.get("/recording")[1], "the page says so")
+
+
+def test_beyond_the_cap_the_gap_is_shown(own_stack: Stack) -> None:
+    own_stack.environ["STREAM_MAX_MESSAGES"] = "200"
+    own_stack.start("redis", "worker", "recorder", "web")
+    own_stack.stop("recorder", number=signal.SIGKILL)
+    script = "from webapp.tasks import divide\nwith celery.events.default_dispatcher() as sender:\n"
+    script += " for n in range(900): sender.send('task-sent', uuid=str(n), name='t', args='', kwargs='')\n\n"
+    own_stack.run("flask", "--app", "app", "shell", input=script)
+    assert int(client(own_stack).get(DROPPED) or 0) > 500
+    own_stack.start("recorder")
+    wait_until(lambda: own_stack.query("SELECT messages FROM gaps WHERE messages > 500"), "the gap is noted")
+    assert "Events of some times are missing" in own_stack.get("/")[1]
+    assert "because no recorder read it" in own_stack.get("/recording")[1]
+
+
+def test_an_emptied_redis_is_recorded_from_again(own_stack: Stack) -> None:
+    own_stack.start("redis", "worker", "recorder")
+    own_stack.row_once(divide(own_stack, 1, 2), state="SUCCESS")
+    client(own_stack).flushall()
+    own_stack.row_once(divide(own_stack, 3, 2), state="SUCCESS")
+    wait_until(lambda: own_stack.query("SELECT why FROM gaps"), "it is noted that events may be missing")
+
+
+def test_messages_in_the_stream_that_make_no_sense_are_passed_over(own_stack: Stack) -> None:
+    own_stack.start("redis", "recorder")
+    broker = client(own_stack)
+    for value in ("{", "[1, null, []]", '"text"', "[" * 5000, '{"type": "task-succeeded"}'):
+        broker.xadd(STREAM, {FIELD: value})
+    broker.xadd(STREAM, {"other": "field"})
+    good = {"type": "task-succeeded", "uuid": "good", "timestamp": time.time(), "hostname": "w@h", "result": "7"}
+    broker.xadd(STREAM, {FIELD: json.dumps(good)})
+    own_stack.row_once("good", state="SUCCESS")
+
+
+def test_a_run_that_was_sent_and_is_nowhere_becomes_uncertain(own_stack: Stack) -> None:
+    own_stack.environ["DOUBT_SECONDS"] = "6"
+    own_stack.start("redis", "recorder", "web")
+    task_id = divide(own_stack, 1, 2)
+    assert own_stack.row(task_id)["publish_state"] == "sent"
+    client(own_stack).delete("celery")
+    row = own_stack.row_once(task_id, state="UNCERTAIN", timeout=90)
+    assert "it is not in celery" in row["doubt"]
+    assert "Uncertain" in own_stack.get(f"/runs/{task_id}")[1]
+
+
+def test_a_run_that_waits_in_its_queue_stays_pending(own_stack: Stack) -> None:
+    own_stack.environ["DOUBT_SECONDS"] = "3"
+    own_stack.start("redis", "recorder")
+    task_id = divide(own_stack, 1, 2)
+    time.sleep(15)
+    assert own_stack.row(task_id)["state"] == "PENDING"
