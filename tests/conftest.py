@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 
+from tests import postgres
 from tests.support import Stack
 
 # How long an example takes says nothing on a machine that does other things as well.
@@ -74,17 +75,20 @@ def app(tmp_path: Path, _empty_database: Path) -> Iterator[Flask]:
     """An app with an empty database and a broker that is not there."""
     from webapp.extensions import db
 
-    shutil.copy(_empty_database, tmp_path)
-    app = _app(tmp_path)
+    if postgres.CHOSEN:
+        app = _app(tmp_path, DATABASE_URL=postgres.fresh_database())
+    else:
+        shutil.copy(_empty_database, tmp_path)
+        app = _app(tmp_path)
     with app.app_context():
         yield app
         db.engine.dispose()
 
 
-def _app(folder: Path) -> Flask:
+def _app(folder: Path, **settings: str) -> Flask:
     from webapp import create_app
 
-    return create_app({"INSTANCE_PATH": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"})
+    return create_app({"INSTANCE_PATH": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0", **settings})
 
 
 @pytest.fixture

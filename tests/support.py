@@ -15,9 +15,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psycopg
+
+from tests import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -75,6 +79,9 @@ class Stack:
             "DIVIDE_SECONDS": "0.3",
             **settings,
         }
+        if postgres.CHOSEN and "DATABASE_URL" not in self.settings:
+            self.settings["DATABASE_URL"] = postgres.fresh_database()
+        self.database_url = self.settings.get("DATABASE_URL") or f"sqlite:///{folder}/instance/vase.sqlite3"
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("CELERY_", "FLASK_"))}
         self.environ = kept | self.settings | {"PYTHONUNBUFFERED": "1"}
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
@@ -173,10 +180,24 @@ class Stack:
         except urllib.error.HTTPError as answer:
             return answer.code, json.loads(answer.read())
 
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Any]:
+        """Give a connection to the database by its own driver; what is done in it is committed."""
+        if self.database_url.startswith("sqlite"):
+            with contextlib.closing(
+                sqlite3.connect(self.database_url.removeprefix("sqlite:///"), timeout=10)
+            ) as opened:
+                yield opened
+                opened.commit()
+        else:
+            with psycopg.connect(self.database_url.replace("+psycopg", "")) as opened:
+                yield opened
+
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read from the database."""
-        with contextlib.closing(sqlite3.connect(self.folder / "instance" / "vase.sqlite3", timeout=10)) as database:
-            return database.execute(statement, values).fetchall()
+        """Read from the database; ``?`` stands for a value."""
+        with self.database() as database:
+            spelled = statement if self.database_url.startswith("sqlite") else statement.replace("?", "%s")
+            return list(database.execute(spelled, values).fetchall())
 
     def get(self, path: str) -> tuple[int, str]:
         """GET an address of the site and return status and text, whatever the status."""
@@ -197,10 +218,11 @@ class Stack:
 
     def row(self, task_id: str) -> dict[str, Any]:
         """Return what is recorded of a run by the names of the columns, nothing when it is not known."""
-        with contextlib.closing(sqlite3.connect(self.folder / "instance" / "vase.sqlite3", timeout=10)) as database:
-            database.row_factory = sqlite3.Row
-            found = database.execute("SELECT * FROM task_runs WHERE task_id = ?", [task_id]).fetchone()
-        return dict(found) if found else {}
+        with self.database() as database:
+            mark = "?" if self.database_url.startswith("sqlite") else "%s"
+            cursor = database.execute(f"SELECT * FROM task_runs WHERE task_id = {mark}", [task_id])
+            found = cursor.fetchone()
+            return dict(zip([column[0] for column in cursor.description], found, strict=True)) if found else {}
 
     def row_once(self, task_id: str, timeout: float = 30.0, **wanted: Any) -> dict[str, Any]:
         """Return a run's row as soon as it has these values."""

@@ -60,7 +60,8 @@ def replace(connection: Connection, old: Sequence[tuple[int, Words]], new: Seque
     if gone:
         connection.exec_driver_sql("DELETE FROM run_words WHERE id = ANY(%s)", ([id_ for id_, _ in gone],))
     if come:
-        connection.exec_driver_sql("INSERT INTO run_words (id, words) VALUES (%s, array_to_tsvector(%s))", come)
+        statement = "INSERT INTO run_words (id, words) VALUES (%s, array_to_tsvector(%s))"
+        connection.exec_driver_sql(f"{statement} ON CONFLICT (id) DO UPDATE SET words = excluded.words", come)
 
 
 def index_everything(connection: Connection) -> None:

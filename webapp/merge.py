@@ -66,7 +66,13 @@ RULES: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 def merge(left: Facts, right: Facts) -> Facts:
     """Return what two observations of the same run say together."""
-    merged: dict[str, Any] = dict(left)
-    for fact, value in right.items():
+    merged = left.copy()
+    merge_into(merged, right)
+    return merged
+
+
+def merge_into(known: Facts, news: Facts) -> None:
+    """Add to what is known of a run what another observation says."""
+    merged: dict[str, Any] = known  # type: ignore[assignment]  # a TypedDict cannot be filled key by key
+    for fact, value in news.items():
         merged[fact] = RULES[fact](merged[fact], value) if fact in merged else value
-    return merged  # type: ignore[return-value]  # a TypedDict cannot be built key by key

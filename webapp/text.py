@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Protocol
 
 NAME_MAX: Final = 255
 """Longest task id, task name, queue or host name kept, in characters."""
@@ -44,3 +44,18 @@ def tidy(value: object, limit: int = NAME_MAX) -> str | None:
         return None
     text = value if isinstance(value, str) else str(value)
     return clean(cut(text, limit)) if limit > NAME_MAX else clean(text[:limit])[:limit]
+
+
+class Tidy(Protocol):
+    """What makes a text fit to be kept: ``tidy``, or ``bounded`` where nothing has to be cleaned."""
+
+    def __call__(self, value: object, limit: int = NAME_MAX) -> str | None:
+        """Return the text."""
+
+
+def bounded(value: object, limit: int = NAME_MAX) -> str | None:
+    """Return what ``tidy`` returns for a value without characters that must be cleaned away."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else str(value)
+    return cut(text, limit) if limit > NAME_MAX else text[:limit]

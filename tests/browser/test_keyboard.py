@@ -32,7 +32,7 @@ def test_the_tab_key_goes_through_the_page_in_the_order_that_is_seen(visit: Open
     form = ["x number", "y number", "Run"]
     filters = ["Search runs", "Task", "Time", "Order", "Search", "More filters"]
     tabs = ["All", "Live", "Success", "Failure", "Other"]
-    assert stations == [*header, *form, *filters, *tabs, "Select divide(1, 2)", "divide"]
+    assert stations == [*header, *form, *filters, *tabs, "pick", "divide"]
 
 
 def test_the_first_tab_skips_to_the_content(visit: Opener, ledger: Ledger) -> None:

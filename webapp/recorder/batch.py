@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import Engine, insert
 
 from webapp.celery_app import celery_of
-from webapp.merge import Facts, merge
+from webapp.merge import Facts, merge_into
 from webapp.queries import bump, dead_letters
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
 from webapp.recorder.events import facts_of, task_id_of
@@ -40,10 +40,13 @@ class Batch:
         self.unread: deque[str] = deque(maxlen=BACKLOG_RUNS)
         self.written_at = time.monotonic()
 
-    def take(self, event: dict[str, Any], now: float) -> None:
-        """Take a task event; one that says nothing about a run is passed over."""
+    def take(self, event: dict[str, Any], now: float, harmless: bool = False) -> None:
+        """Take a task event; one that says nothing about a run is passed over.
+
+        ``harmless`` says that none of its texts holds a character that must be cleaned away.
+        """
         task_id = task_id_of(event)
-        facts = facts_of(event, now, self.value_max) if task_id else None
+        facts = facts_of(event, now, self.value_max, harmless) if task_id else None
         if not task_id or not facts:
             return
         self._fold(task_id, facts)
@@ -52,7 +55,10 @@ class Batch:
 
     def _fold(self, task_id: str, facts: Facts) -> None:
         known = self.runs.get(task_id)
-        self.runs[task_id] = merge(known, facts) if known else facts
+        if known:
+            merge_into(known, facts)
+        else:
+            self.runs[task_id] = facts
 
     @property
     def due_in(self) -> float:

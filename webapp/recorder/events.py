@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from webapp.merge import REPR, Facts, Step
 from webapp.states import STATE_MAX, rank
-from webapp.text import NAME_MAX, tidy
+from webapp.text import NAME_MAX, Tidy, bounded, tidy
 
 STATES_OF_EVENTS: Final[dict[str, str]] = {
     "task-sent": "PENDING",
@@ -32,82 +32,78 @@ def task_id_of(event: dict[str, Any]) -> str | None:
     return tidy(task_id) if isinstance(task_id, str) and 0 < len(task_id) <= NAME_MAX else None
 
 
-def facts_of(event: dict[str, Any], received_at: float, value_max: int) -> Facts | None:
+def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless: bool = False) -> Facts | None:
     """Return what an event says, or None when it says nothing about a run's state.
 
     ``received_at`` (seconds UTC) stands in for a timestamp that is missing or impossible; ``value_max`` bounds
-    each text, in characters.
+    each text, in bytes. ``harmless`` says that its texts have no character that must be cleaned away.
     """
     state = STATES_OF_EVENTS.get(str(event.get("type")))
     if state is None or (state == "REJECTED" and event.get("requeue")):
         return None
+    tidied: Tidy = bounded if harmless else tidy
     at = _number(event.get("timestamp"), 0.0, 1e11, received_at)
-    hostname = tidy(event.get("hostname")) or ""
+    hostname = tidied(event.get("hostname")) or ""
+    clock = int(_number(event.get("clock"), 0, 2**62, 0))
     # Nothing was made after it was heard of, whatever the clock of its worker shows.
-    facts: Facts = {
-        "created_at": min(at, received_at),
-        "key": (rank(state), at, int(_number(event.get("clock"), 0, 2**62, 0)), state),
-    }
+    facts: Facts = {"created_at": min(at, received_at), "key": (rank(state), at, clock, state)}
     for field in _TEXTS:
-        if isinstance(event.get(field), str):
-            facts[field] = tidy(event[field]) or ""
-    if "root_id" in facts and facts["root_id"] == event.get("uuid"):
+        text = event.get(field)
         # Celery calls a run that is no part of another its own root; saying so costs 36 bytes a run.
-        del facts["root_id"]
+        if isinstance(text, str) and not (field == "root_id" and text == event.get("uuid")):
+            facts[field] = tidied(text) or ""
     if state == "PENDING":
         facts["sent_at"], facts["origin"] = at, hostname
     else:
         facts["worker"] = (at, hostname)
     if state in ("PENDING", "RECEIVED"):
-        _add_message(facts, event, value_max)
-    _ADD.get(state, _add_nothing)(facts, event, at, value_max)
+        _add_message(facts, event, value_max, tidied)
+    add = _ADD.get(state)
+    if add:
+        add(facts, event, at, value_max, tidied)
     return facts
 
 
-def _add_message(facts: Facts, event: dict[str, Any], value_max: int) -> None:
+def _add_message(facts: Facts, event: dict[str, Any], value_max: int, tidied: Tidy) -> None:
     if "args" in event or "kwargs" in event:
         facts["arguments"] = (
             REPR,
-            tidy(event.get("args"), value_max) or "",
-            tidy(event.get("kwargs"), value_max) or "",
+            tidied(event.get("args"), value_max) or "",
+            tidied(event.get("kwargs"), value_max) or "",
         )
     if event.get("retries"):
         facts["retries"] = int(_number(event["retries"], 0, 2**31 - 1, 0))
     for field in ("eta", "expires"):
         if event.get(field) is not None:
-            facts[field] = (tidy(event[field]) or "")[:64]
+            facts[field] = (tidied(event[field]) or "")[:64]
 
 
-def _add_nothing(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
-    """RECEIVED, REJECTED and the like carry nothing more."""
-
-
-def _add_received(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+def _add_received(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
     facts["received_at"] = at
 
 
-def _add_started(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+def _add_started(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
     facts["started_at"] = at
     facts["steps"] = frozenset({(at, "started", facts["worker"][1])})
 
 
-def _add_retried(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
-    step: Step = (at, "retried", (tidy(event.get("exception")) or "")[: STATE_MAX * 4])
+def _add_retried(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
+    step: Step = (at, "retried", (tidied(event.get("exception")) or "")[: STATE_MAX * 4])
     facts["steps"] = frozenset({step})
 
 
-def _add_succeeded(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
-    facts["outcome"] = (facts["key"][0], REPR, at, tidy(event.get("result"), value_max) or "", "", "")
+def _add_succeeded(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
+    facts["outcome"] = (facts["key"][0], REPR, at, tidied(event.get("result"), value_max) or "", "", "")
     if event.get("runtime") is not None:
         facts["runtime"] = _number(event["runtime"], 0.0, 1e11, 0.0)
 
 
-def _add_failed(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
-    exception = tidy(event.get("exception"), EXCEPTION_MAX) or ""
-    facts["outcome"] = (facts["key"][0], REPR, at, "", exception, tidy(event.get("traceback"), value_max) or "")
+def _add_failed(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
+    exception = tidied(event.get("exception"), EXCEPTION_MAX) or ""
+    facts["outcome"] = (facts["key"][0], REPR, at, "", exception, tidied(event.get("traceback"), value_max) or "")
 
 
-def _add_revoked(facts: Facts, event: dict[str, Any], at: float, value_max: int) -> None:
+def _add_revoked(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
     why = "expired" if event.get("expired") else "terminated" if event.get("terminated") else "revoked"
     facts["outcome"] = (facts["key"][0], REPR, at, "", why, "")
 

@@ -18,6 +18,8 @@ from webapp.text import clean, cut, tidy
 BATCH: Final = 100
 """Results asked for at once; each may be large."""
 EXACT: Final = 1
+# json.dumps makes a new encoder with every call that wants other than its defaults.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_results(celery: Celery, task_ids: Iterable[str], now: float, value_max: int) -> Iterator[tuple[str, Facts]]:
@@ -102,7 +104,7 @@ def _date(value: Any, now: float) -> float:
 
 def _dump(value: Any, value_max: int) -> str:
     try:
-        return clean(cut(json.dumps(value, ensure_ascii=False), value_max))
+        return clean(cut(_ENCODE(value), value_max))
     except RecursionError:
         # What could just be read may be too deep to be written again.
         return "nested too deep to be shown"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
@@ -21,6 +22,8 @@ INDEXED: Final = ("phase", "run_order", "wait_order")
 """Columns that stand in an index, which is left alone where they keep their value."""
 READ: Final = ["id", "task_id", "publish_state", *PLAIN, *KEYED, *INDEXED]
 ADDED: Final = ["id", "task_id", "publish_attempts", *PLAIN, *KEYED, *INDEXED]
+_ADDED: Final = itemgetter(*ADDED)
+_CHANGED: Final = itemgetter(*PLAIN, *KEYED)
 
 
 def known(connection: Connection, task_ids: Collection[str]) -> dict[str, Row[Any]]:
@@ -36,7 +39,7 @@ def known(connection: Connection, task_ids: Collection[str]) -> dict[str, Row[An
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows, given by the names of ``ADDED``."""
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    connection.exec_driver_sql(_insert(mark), [tuple(row[name] for name in ADDED) for row in rows])
+    connection.exec_driver_sql(_insert(mark), [_ADDED(row) for row in rows])
 
 
 def change(connection: Connection, rows: Sequence[tuple[Row[Any], dict[str, Any]]]) -> None:
@@ -45,8 +48,8 @@ def change(connection: Connection, rows: Sequence[tuple[Row[Any], dict[str, Any]
     parts: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for before, values in rows:
         moved = tuple(name for name in INDEXED if values[name] != getattr(before, name))
-        row = tuple(values[name] for name in (*PLAIN, *KEYED, *moved))
-        parts.setdefault(moved, []).append((*row, before.id))
+        row = (*_CHANGED(values), *(values[name] for name in moved), before.id)
+        parts.setdefault(moved, []).append(row)
     for moved, part in parts.items():
         connection.exec_driver_sql(_update(mark, moved), part)
 

@@ -31,6 +31,8 @@ BLOCK: Final = 1000
 TAKEOVER_IDLE: Final = 5.0
 """Seconds after which what another recorder has read and not acknowledged is taken from it."""
 
+_FIELD: Final = FIELD.encode()
+
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
@@ -134,10 +136,13 @@ class StreamRecorder:
         for id_, values in entries:
             self.unacknowledged.append(id_)
             try:
-                events = json.loads(values[FIELD.encode()])
+                payload = values[_FIELD]
+                events = json.loads(payload.decode())
+                # Whatever needs cleaning is written as an escape in ASCII JSON, so one look at the whole is enough.
+                harmless = payload.isascii() and b"\\" not in payload
                 for event in events if isinstance(events, list) else (events,):
                     if isinstance(event, dict):
-                        self.batch.take(event, now)
+                        self.batch.take(event, now, harmless)
             except (ValueError, KeyError, TypeError, RecursionError) as fault:
                 log.warning("A message in the stream that makes no sense was passed over: %.200s", fault)
         if self.unacknowledged:

@@ -157,17 +157,19 @@ def facts_of_row(row: Row[Any]) -> Facts:
     return cast("Facts", facts)
 
 
+_BLANK: Final[dict[str, Any]] = dict.fromkeys(PLAIN) | {"name": ""}
+
+
 def row_of(facts: Facts) -> dict[str, Any]:
     """Return the columns that keep these facts, every one of them."""
-    values: dict[str, Any] = {name: facts.get(name) for name in PLAIN}
-    values["name"] = values["name"] or ""
-    created_at = values["created_at"] = facts.get("created_at", time.time())
+    # The facts that are more than a column are written over, or are no column at all and looked up by nobody.
+    values: dict[str, Any] = {**_BLANK, **facts}
+    created_at = values["created_at"] = facts.get("created_at") or time.time()
     _, state_at, clock, state = facts["key"]
     values["state"], values["state_at"], values["clock"], values["phase"] = state, state_at, clock, phase(state)
     _, exact, values["outcome_at"], *texts = facts.get("outcome", (0, 0, None, None, None, None))
     values["outcome_exact"] = exact
-    for name, value in zip(("result", "exception", "traceback"), texts, strict=True):
-        values[name] = value or None
+    values["result"], values["exception"], values["traceback"] = (text or None for text in texts)
     values["arguments_rank"], values["args"], values["kwargs"] = facts.get("arguments", (0, None, None))
     values["worker_at"], values["worker"] = facts.get("worker", (None, None))
     progress = facts.get("progress", (None, None, None))
