@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 # Tests that run side by side on a small machine only slow each other down.
 .NOTPARALLEL:
-.PHONY: help up test lint types unit integration browser faults bench format clean chromium
+.PHONY: help up test lint types unit integration postgres browser faults bench format clean chromium postgresql
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -17,7 +17,8 @@ help: ## Show this list
 up: $(VENV)/installed ## Start everything: web, worker, recorder, Flower and Redis (Ctrl-C stops it)
 	@exec $(BIN)/python bin/up
 
-test: lint types unit integration browser faults ## Check everything: lint, types and all tests
+test: lint types unit integration postgres browser ## Check everything: lint, types and all tests but the slow ones
+	$(BIN)/pytest tests/faults -m "not slow"
 
 lint: $(VENV)/installed-dev ## Look for mistakes and for unformatted code
 	$(BIN)/ruff check
@@ -29,16 +30,20 @@ types: $(VENV)/installed-dev ## Check the type hints
 unit: $(VENV)/installed-dev ## Run the tests that need nothing beside them
 	$(BIN)/pytest tests/unit
 
+# These mostly wait for processes, so several files run at once.
 integration: $(VENV)/installed-dev ## Run the tests with a real Redis, worker and recorder
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration -n 4 --dist loadfile
+
+postgres: $(VENV)/installed-dev postgresql ## Run unit and integration tests on PostgreSQL
+	VASE_TEST_DATABASE=postgresql $(BIN)/pytest tests/unit tests/integration -m "not sqlite_only" -n 4 --dist loadfile
 
 browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
 	$(BIN)/pytest tests/browser
 
-faults: $(VENV)/installed-dev ## Run the tests that kill and restart parts
+faults: $(VENV)/installed-dev postgresql ## Run the tests that kill and restart parts, the slow ones too
 	$(BIN)/pytest tests/faults
 
-bench: $(VENV)/installed-dev ## Measure, and fail when a figure misses its bar
+bench: $(VENV)/installed-dev postgresql ## Measure, and fail when a figure misses its bar
 	$(BIN)/python -m bench
 
 format: $(VENV)/installed-dev ## Format the code and mend what can be mended by itself
@@ -77,4 +82,15 @@ chromium: $(VENV)/installed-dev
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 	else \
 		$(BIN)/playwright install chromium; \
+	fi
+
+# The tests start a private cluster from these programs, or use the server that TEST_POSTGRES_URL names.
+postgresql:
+	@if [ -n "$$TEST_POSTGRES_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+		exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; \
+	else \
+		echo 'There is no PostgreSQL here. Install it, or set TEST_POSTGRES_URL to a server that may make databases.' >&2; exit 1; \
 	fi

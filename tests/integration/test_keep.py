@@ -13,6 +13,8 @@ import pytest
 
 from tests.support import ROOT, wait_until
 
+pytestmark = pytest.mark.sqlite_only
+
 # Notes its process id in the file named first, then does what the second argument says.
 CHILD = """
 import os, pathlib, signal, subprocess, sys, time

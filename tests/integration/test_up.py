@@ -18,6 +18,8 @@ import redis
 
 from tests.support import ROOT, answers, free_port, wait_until
 
+pytestmark = pytest.mark.sqlite_only
+
 PARTS = ["web", "worker", "recorder", "flower", "redis"]
 # How to tell the keeper of a part.
 WORDS = {

@@ -45,7 +45,7 @@ class Batch:
 
         ``harmless`` says that none of its texts holds a character that must be cleaned away.
         """
-        task_id = task_id_of(event)
+        task_id = task_id_of(event, harmless)
         facts = facts_of(event, now, self.value_max, harmless) if task_id else None
         if not task_id or not facts:
             return

@@ -26,10 +26,12 @@ EXCEPTION_MAX: Final = 4096
 """Longest exception text kept, in characters; the traceback ends with the whole of it anyway."""
 
 
-def task_id_of(event: dict[str, Any]) -> str | None:
+def task_id_of(event: dict[str, Any], harmless: bool = False) -> str | None:
     """Return the cleaned task id of an event, or None when it has none that could be one."""
     task_id = event.get("uuid")
-    return tidy(task_id) if isinstance(task_id, str) and 0 < len(task_id) <= NAME_MAX else None
+    if not isinstance(task_id, str) or not 0 < len(task_id) <= NAME_MAX:
+        return None
+    return task_id if harmless else tidy(task_id)
 
 
 def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless: bool = False) -> Facts | None:
@@ -42,16 +44,19 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless
     if state is None or (state == "REJECTED" and event.get("requeue")):
         return None
     tidied: Tidy = bounded if harmless else tidy
-    at = _number(event.get("timestamp"), 0.0, 1e11, received_at)
+    at = event.get("timestamp")
+    if type(at) is not float or not 0.0 <= at <= 1e11:
+        at = _number(at, 0.0, 1e11, received_at)
     hostname = tidied(event.get("hostname")) or ""
     clock = int(_number(event.get("clock"), 0, 2**62, 0))
     # Nothing was made after it was heard of, whatever the clock of its worker shows.
     facts: Facts = {"created_at": min(at, received_at), "key": (rank(state), at, clock, state)}
     for field in _TEXTS:
-        text = event.get(field)
+        if field in event and isinstance(event[field], str):
+            facts[field] = tidied(event[field]) or ""
+    if event.get("root_id") == event.get("uuid"):
         # Celery calls a run that is no part of another its own root; saying so costs 36 bytes a run.
-        if isinstance(text, str) and not (field == "root_id" and text == event.get("uuid")):
-            facts[field] = tidied(text) or ""
+        facts.pop("root_id", None)
     if state == "PENDING":
         facts["sent_at"], facts["origin"] = at, hostname
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -32,10 +33,10 @@ def read_results(celery: Celery, task_ids: Iterable[str], now: float, value_max:
     backend = celery.backend
     if not isinstance(backend, BaseKeyValueStoreBackend):
         return
-    wanted = list(task_ids)
+    wanted, prefix = list(task_ids), backend.get_key_for_task("-")[:-1]
     for start in range(0, len(wanted), BATCH):
         part = wanted[start : start + BATCH]
-        for task_id, stored in zip(part, backend.mget([backend.get_key_for_task(i) for i in part]), strict=True):
+        for task_id, stored in zip(part, backend.mget([prefix + task_id.encode() for task_id in part]), strict=True):
             facts = facts_of_stored(stored, now, value_max) if stored else None
             if facts:
                 yield task_id, facts
@@ -103,6 +104,10 @@ def _date(value: Any, now: float) -> float:
 
 
 def _dump(value: Any, value_max: int) -> str:
+    if type(value) is float and math.isfinite(value):
+        return repr(value)
+    if value == {}:
+        return "{}"
     try:
         return clean(cut(_ENCODE(value), value_max))
     except RecursionError:

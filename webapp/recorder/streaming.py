@@ -78,6 +78,11 @@ class StreamRecorder:
                 log.debug("The stream is away: %s", fault)
                 self.caught_up_at = None
                 self.stopping.wait(pause)
+            except Exception:
+                # What was read is kept and tried again; a fault that nobody foresaw must not end all recording.
+                log.exception("Unforeseen")
+                self.caught_up_at = None
+                self.stopping.wait(pause)
             pause = min(pause * 2, 2.0)
 
     def _prepare(self, client: Any) -> None:
@@ -94,6 +99,8 @@ class StreamRecorder:
             if "BUSYGROUP" not in str(fault):
                 raise
         self.made = True
+        # What was dropped before this site came to be is no gap in its history.
+        client.set(f"{DROPPED}:{self.group}", client.get(DROPPED) or 0, nx=True)
 
     def _turn(self, client: Any) -> None:
         """Wait for a message; give others the time of a batch to arrive; read them all and write them."""
@@ -143,7 +150,8 @@ class StreamRecorder:
                 for event in events if isinstance(events, list) else (events,):
                     if isinstance(event, dict):
                         self.batch.take(event, now, harmless)
-            except (ValueError, KeyError, TypeError, RecursionError) as fault:
+            # Anybody may append anything here, and what comes before and after it is good.
+            except Exception as fault:  # noqa: BLE001
                 log.warning("A message in the stream that makes no sense was passed over: %.200s", fault)
         if self.unacknowledged:
             self.last_id = max(self.last_id, self.unacknowledged[-1], key=_order)

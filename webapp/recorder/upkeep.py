@@ -148,7 +148,8 @@ class Upkeep:
     def _tidy_stream(self) -> None:
         if self.broker_error is not None or not self.stream.made:
             return
-        with self.celery.connection_for_read() as connection, connection.default_channel.conn_or_acquire() as client:
+        # One from the pool: to make a new one costs more than all that is done with it.
+        with self.celery.connection_or_acquire() as connection, connection.default_channel.conn_or_acquire() as client:
             self.stream.tidy(client)
 
     def _enable_events(self) -> None:
