@@ -38,7 +38,7 @@ postgres: $(VENV)/installed-dev postgresql ## Run unit and integration tests on 
 	VASE_TEST_DATABASE=postgresql $(BIN)/pytest tests/unit tests/integration -m "not sqlite_only" -n 4 --dist loadfile
 
 browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest tests/browser -n 2 --dist loadfile
 
 faults: $(VENV)/installed-dev postgresql ## Run the tests that kill and restart parts, the slow ones too
 	$(BIN)/pytest tests/faults

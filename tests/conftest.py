@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,16 +70,25 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "vase.sqlite3"
 
 
+@pytest.fixture(scope="session")
+def new_app(_empty_database: Path) -> Callable[[Path], Flask]:
+    """A function that makes an app with an empty database, its files in a folder, and a broker that is not there."""
+
+    def make(folder: Path) -> Flask:
+        if postgres.CHOSEN:
+            return _app(folder, DATABASE_URL=postgres.fresh_database())
+        shutil.copy(_empty_database, folder)
+        return _app(folder)
+
+    return make
+
+
 @pytest.fixture
-def app(tmp_path: Path, _empty_database: Path) -> Iterator[Flask]:
+def app(tmp_path: Path, new_app: Callable[[Path], Flask]) -> Iterator[Flask]:
     """An app with an empty database and a broker that is not there."""
     from webapp.extensions import db
 
-    if postgres.CHOSEN:
-        app = _app(tmp_path, DATABASE_URL=postgres.fresh_database())
-    else:
-        shutil.copy(_empty_database, tmp_path)
-        app = _app(tmp_path)
+    app = new_app(tmp_path)
     with app.app_context():
         yield app
         db.engine.dispose()

@@ -44,13 +44,13 @@ class Plan:
     spellings: list[Check] = field(default_factory=list)
     low: int = -1
     high: int = ID_MAX
-    task_ids: list[str] = field(default_factory=list)
+    task_id: str = ""
     nothing: bool = False
 
     @property
     def by_phase(self) -> bool:
         """Say whether phases and times are all that is asked, for which the table's own indexes are enough."""
-        return not (self.conditions or self.predicates or self.checks or self.task_ids)
+        return not (self.conditions or self.predicates or self.checks or self.task_id)
 
     @property
     def look(self) -> bool:
@@ -82,7 +82,9 @@ def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
         elif term.field in ("origin", "retried"):
             _add_flag(plan, term)
         elif term.field == "id":
-            plan.task_ids.append(term.value[:NAME_MAX])
+            # A run has one id, so two are nobody's.
+            plan.nothing |= plan.task_id not in ("", term.value[:NAME_MAX])
+            plan.task_id = term.value[:NAME_MAX]
         elif term.field in _PLACES:
             _add_text(plan, term)
     plan.nothing |= not plan.phases
@@ -156,7 +158,7 @@ def _add_text(plan: Plan, term: Term) -> None:
         plan.conditions.append(Wanted(alternatives, term.negated))
     plan.checks.append(_check(places, term, by_words=has_words, by_letters=look))
     if look:
-        plan.spellings.append(_check(places, term, by_words=False, by_letters=True))
+        plan.spellings.append(plan.checks[-1])
 
 
 def _check(places: tuple[str, ...], term: Term, by_words: bool, by_letters: bool) -> Check:

@@ -27,7 +27,7 @@ BOOLEANS: Final = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN: Final = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)", re.ASCII | re.IGNORECASE)
-_TERM: Final = re.compile(r'(?P<no>-)?(?:(?P<field>[a-z]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s"]+))')
+_TERM: Final = re.compile(r'(?P<no>-)?(?:(?P<field>[a-z]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s"]*))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,8 @@ def split(text: str) -> list[Term]:
     """Return the terms of what was typed; a word before a colon that is no field is part of the text."""
     terms = []
     for found in _TERM.finditer(text):
+        if not found[0].strip("-"):
+            continue
         name, value = found["field"], found["quoted"] if found["quoted"] is not None else found["plain"]
         if name is not None and name not in TERM_FIELDS:
             name, value = None, f"{name}:{value}"
@@ -208,6 +210,8 @@ def _problem(term: Term) -> str:
         if term.negated:
             return f"-{spelled} cannot be turned round; use {'until' if term.field == 'since' else 'since'}: instead."
         return "" if moment(term.value, 0.0, UTC) is not None else f"{spelled} is not a time. {TIME_HELP}"
+    if term.field == "id" and term.negated:
+        return f"-{spelled} cannot be turned round; leave it out to see all runs."
     if term.field == "origin" and term.value not in ORIGINS:
         return f"from:{term.value} is not known; it is from:here or from:elsewhere."
     if term.field == "retried" and term.value.lower() not in BOOLEANS:

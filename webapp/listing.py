@@ -107,7 +107,7 @@ class _Found:
 
     def find(self) -> list[Key]:
         """Return up to ``limit`` keys; after a window has ended only those up to its end."""
-        if self.plan.task_ids:
+        if self.plan.task_id:
             found = self._by_task_id()
         elif self.plan.by_phase:
             found = self._by_phase()
@@ -127,7 +127,7 @@ class _Found:
         return self.connection.execute(statement, {"low": self.low, "high": self.high, "limit": limit, **values}).all()
 
     def _by_task_id(self) -> list[Key]:
-        among = select(*_TEXTS).where(runs.c.task_id.in_(self.plan.task_ids), *self.plan.predicates)
+        among = select(*_TEXTS).where(runs.c.task_id == self.plan.task_id, *self.plan.predicates)
         rows = self.connection.execute(among.where(runs.c.id > self.low, runs.c.id < self.high))
         return [_key(row) for row in rows if row.phase in self.plan.phases and self.plan.fits(row)]
 
@@ -253,7 +253,7 @@ def counts(connection: Connection, wanted: Filter) -> dict[int, tuple[int, bool]
     plan = plan_of(connection, replace(wanted, state="", terms=others, cursor=None), time.time())
     if plan.nothing:
         return dict.fromkeys(PHASES, (0, False))
-    if plan.look or plan.task_ids:
+    if plan.look or plan.task_id:
         seen = _Found(connection, plan, plan.low, plan.high, False, WINDOW)
         tally = Counter(key.phase for key in seen.find())
         more = seen.stopped_at is not None or tally.total() == WINDOW

@@ -20,6 +20,8 @@ WORDS_MAX: Final = 200
 """Most words of one text that are kept."""
 SHORTEST, LONGEST = 3, 8
 """A word is found by its beginnings of these lengths; what is typed beyond the longest is checked in the text."""
+DIGITS_MAX: Final = 60
+"""Most digits of a whole number that are kept."""
 
 ARGS, RESULT, ERROR = "a", "r", "e"
 TAGS: Final = {"phase": "p", "state": "s", "task": "t", "worker": "w", "queue": "q", "origin": "o", "retried": "y"}
@@ -40,11 +42,19 @@ def pieces(text: str) -> Iterator[str]:
     """Yield the numbers and words of a text: ``1.50`` as ``1.5``, words as they are written."""
     for piece in _PIECES.findall(text[:TEXT_MAX]):
         if _NUMBER.fullmatch(piece):
-            yield f"{float(piece):.12g}"
+            yield _number(piece)
         elif "." in piece:
             yield from piece.split(".")
         else:
             yield piece
+
+
+def _number(piece: str) -> str:
+    """Return one spelling for all spellings of a number; whole numbers, which may be somebody's, to the last digit."""
+    if piece.isdecimal():
+        return piece.lstrip("0")[:DIGITS_MAX] or "0"
+    value = float(piece)
+    return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)
 
 
 @lru_cache(maxsize=512)

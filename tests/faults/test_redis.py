@@ -57,9 +57,9 @@ def test_redis_killed_and_started_again_without_a_file(experiment: Experiment) -
 
 
 def test_redis_emptied(experiment: Experiment) -> None:
-    checker = experiment("FLUSHALL with 2 runs begun, 8 taken and 12 waiting", "redis", "worker", "recorder")
+    checker = experiment("FLUSHALL with runs begun, taken and waiting", "redis", "worker", "recorder")
     begun = begin_and_queue(checker, 20)
-    wait_until(lambda: checker.states()["RECEIVED"] >= 8, "the worker has taken what it takes")
+    wait_until(lambda: checker.states()["RECEIVED"] >= 6, "the worker has taken what it takes")
     checker.redis.flushall()
     states = checker.settle(90)
     assert states["SUCCESS"] == 22 - states["UNCERTAIN"]
