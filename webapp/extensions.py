@@ -22,8 +22,6 @@ db = SQLAlchemy(model_class=Base)
 migrate = Migrate(directory=str(Path(__file__).resolve().parent.parent / "migrations"))
 
 SQLITE_PRAGMAS = (
-    # Counts for a new file alone: pages that are free can be given back a few at a time.
-    "PRAGMA auto_vacuum=INCREMENTAL",
     # Readers and the writer do not wait for each other, and a commit costs no fsync: a killed process loses
     # nothing, a power cut may lose the last commits and never breaks the file.
     "PRAGMA journal_mode=WAL",
@@ -52,6 +50,9 @@ def init_app(app: Flask) -> None:
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
+    if not cursor.execute("PRAGMA page_count").fetchone()[0]:
+        # Counts for a new file alone, and waits for whoever writes: pages that are free can be given back a few at a time.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(pragma)
     cursor.close()

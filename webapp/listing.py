@@ -241,7 +241,8 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
 
 def _among(ids: Sequence[int]) -> ColumnElement[bool]:
     """Return the condition that a run is one of these; as many parameters would cost more than the search."""
-    return text(f"task_runs.id IN ({', '.join(map(str, ids))})")  # type: ignore[return-value]  # numbers, of our own
+    # PostgreSQL takes no empty list.
+    return text(f"task_runs.id IN ({', '.join(map(str, ids)) or 'NULL'})")  # type: ignore[return-value]  # numbers, of our own
 
 
 def counts(connection: Connection, wanted: Filter) -> dict[int, tuple[int, bool]]:

@@ -54,7 +54,7 @@ def _number(piece: str) -> str:
     if piece.isdecimal():
         return piece.lstrip("0")[:DIGITS_MAX] or "0"
     value = float(piece)
-    return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)
+    return str(int(value))[:DIGITS_MAX] if value.is_integer() else f"{value:.12g}"
 
 
 @lru_cache(maxsize=512)

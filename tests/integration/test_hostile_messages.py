@@ -64,7 +64,7 @@ def assert_recorded(stack: Stack, *uuids: str) -> None:
         assert_goes_on(stack)
         return all(map(stack.row, uuids))
 
-    wait_until(are_known, f"{uuids} are recorded", 10)
+    wait_until(are_known, f"{uuids} are recorded", 30)
 
 
 def assert_goes_on(stack: Stack) -> None:
@@ -244,7 +244,7 @@ def test_a_senseless_stored_result_loses_nothing_beside_it(listening: Stack, sto
         assert_goes_on(listening)
         return listening.row(good).get("result") == '"whole"'
 
-    wait_until(is_whole, "the neighbour's whole result is recorded", 10)
+    wait_until(is_whole, "the neighbour's whole result is recorded", 30)
 
 
 def test_senseless_progress_of_one_run_does_not_hide_the_progress_of_others(listening: Stack) -> None:

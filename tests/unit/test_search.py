@@ -45,6 +45,7 @@ TEXTS = [
     "42.0",
     "420",
     "4.2",
+    "0.30000000000000004",
     "-42",
     "1e3",
     "1000",
@@ -360,7 +361,8 @@ QUERIES: dict[str, Finds] = {
     "-_": lambda r: not says(r, "_"),
     "\\": lambda r: says(r, "\\"),
     "'": lambda r: says(r, "'"),
-    'args:"(\'foo"': lambda r: "('foo" in args(r),
+    'args:"(\'foo"': lambda r: has(args(r), "foo"),
+    "args:0.3": lambda r: number(args(r), 0.30000000000000004),
     "mail:ann@example.org": lambda r: False,
     "ann@example.org": lambda r: says(r, "ann@example.org"),
     "AND": lambda r: anywhere(r, "and"),
@@ -613,7 +615,7 @@ CROWD = 2 * WINDOW + 300
 
 
 @pytest.fixture(scope="module")
-def _crowd(tmp_path_factory: pytest.TempPathFactory, new_app: Callable[[Path], Flask]) -> Iterator[Flask]:
+def crowd(tmp_path_factory: pytest.TempPathFactory, new_app: Callable[[Path], Flask]) -> Iterator[Flask]:
     """A site with more runs than are looked at for one page: as many live as settled, every 400th a needle."""
     app = new_app(tmp_path_factory.mktemp("crowd"))
     with app.app_context():
@@ -632,7 +634,7 @@ def _crowd(tmp_path_factory: pytest.TempPathFactory, new_app: Callable[[Path], F
 
 @pytest.mark.parametrize("state", ["", "live", "success"])
 @pytest.mark.parametrize("up", [False, True], ids=["down", "up"])
-def test_a_search_beyond_one_window_goes_on_on_the_next_pages(_crowd: Flask, state: str, up: bool) -> None:
+def test_a_search_beyond_one_window_goes_on_on_the_next_pages(crowd: Flask, state: str, up: bool) -> None:
     wanted = replace(asked("needle-case", state=state), cursor=Cursor(0, up=True) if up else None)
     with db.engine.connect() as connection:
         pages = list(walk(connection, wanted, 10))
@@ -644,14 +646,14 @@ def test_a_search_beyond_one_window_goes_on_on_the_next_pages(_crowd: Flask, sta
     assert "looked through 2,000 runs" in windows
 
 
-def test_a_count_beyond_one_window_says_that_there_may_be_more(_crowd: Flask) -> None:
+def test_a_count_beyond_one_window_says_that_there_may_be_more(crowd: Flask) -> None:
     with db.engine.connect() as connection:
         found = counts(connection, asked("needle-case"))
     assert found[0][1]
     assert found[1][1]
 
 
-def test_a_sorted_search_beyond_one_window_says_what_it_leaves_out(_crowd: Flask) -> None:
+def test_a_sorted_search_beyond_one_window_says_what_it_leaves_out(crowd: Flask) -> None:
     with db.engine.connect() as connection:
         found = page(connection, asked("case", sort="running"))
     assert "older ones are left out" in found.window
