@@ -75,7 +75,7 @@ def milliseconds(app: Flask, client: FlaskClient, address: str) -> float:
         times.append((time.thread_time() - start) * 1000)
         if answer.status_code != 200:
             raise AssertionError(f"{address} answered {answer.status_code}")
-    return median(times)
+    return min(times)
 
 
 def deep(query: str) -> str:

@@ -118,7 +118,7 @@ def _add_name(plan: Plan, connection: Connection, term: Term) -> None:
     if not names:
         plan.nothing |= not term.negated
         return
-    plan.conditions.append(Wanted(tuple((tag(term.field, name),) for name in names), term.negated))
+    plan.conditions.append(Wanted(tuple((tag(term.field, name),) for name in names), term.negated, named=True))
     named = _COLUMNS[term.field].in_(names)
     plan.predicates.append(or_(_COLUMNS[term.field].is_(None), not_(named)) if term.negated else named)
 
@@ -140,7 +140,7 @@ def _add_flag(plan: Plan, term: Term) -> None:
         yes, word = BOOLEANS[term.value.lower()] == "yes", tag("retried", "yes")
         column = or_(runs.c.retries > 0, runs.c.steps.is_not(None))
     yes ^= term.negated
-    plan.conditions.append(Wanted(((word,),), negated=not yes))
+    plan.conditions.append(Wanted(((word,),), negated=not yes, named=True))
     plan.predicates.append(column if yes else ~column if term.field == "origin" else not_retried())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -48,6 +49,13 @@ def answering_worker(celery: Celery) -> str | None:
 def worker_answers(celery: Celery, hostname: str) -> bool:
     """Say whether one worker answers a ping within a second."""
     return bool(celery.control.ping(destination=[hostname], timeout=PING_TIMEOUT, limit=1))
+
+
+def rate_limited_tasks(celery: Celery, hostnames: Collection[str]) -> set[str]:
+    """Return the tasks that one of these workers runs no oftener than so and so; it may hold some and not say so."""
+    inspect = celery.control.inspect(destination=list(hostnames), timeout=PING_TIMEOUT, limit=len(hostnames))
+    replies = inspect.registered("rate_limit") or {}
+    return {task.partition(" [")[0] for tasks in replies.values() for task in tasks if " [rate_limit=" in task}
 
 
 def tasks_known_to(celery: Celery, asked: dict[str, list[str]]) -> dict[str, set[str] | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.orm import DeclarativeBase
 
 if TYPE_CHECKING:
@@ -32,6 +32,17 @@ SQLITE_PRAGMAS = (
     "PRAGMA mmap_size=268435456",
 )
 
+POSTGRESQL_OPTIONS = (
+    # As long as a writer waits on SQLite; then a page says that the database does not answer.
+    "lock_timeout=5s",
+    # A process that was halted in the middle of a change holds up all others no longer than this.
+    "idle_in_transaction_session_timeout=60s",
+    # What a search costs depends on what is searched for, and compiling a plan costs more than a page takes.
+    "plan_cache_mode=force_custom_plan",
+    "jit=off",
+)
+"""Settings of each connection; a parameter ``options`` in the URL stands in place of them."""
+
 
 def init_app(app: Flask) -> None:
     """Bind database and migrations to the app."""
@@ -39,7 +50,7 @@ def init_app(app: Flask) -> None:
     app.config.setdefault(
         "SQLALCHEMY_ENGINE_OPTIONS",
         {"pool_size": app.config["WEB_THREADS"] + 2, "max_overflow": 8, "pool_timeout": 5}
-        | ({} if is_sqlite else {"pool_pre_ping": True}),
+        | ({} if is_sqlite else _postgresql(app.config["SQLALCHEMY_DATABASE_URI"])),
     )
     db.init_app(app)
     migrate.init_app(app, db)
@@ -48,10 +59,27 @@ def init_app(app: Flask) -> None:
             event.listen(db.engine, "connect", _set_pragmas)
 
 
+def _postgresql(url: str) -> dict[str, Any]:
+    """Return the options of the engine: connections that died are noticed, and none waits for ever to be made."""
+    arguments = {
+        "connect_timeout": 5,
+        "application_name": "vase",
+        "options": " ".join(f"-c {option}" for option in POSTGRESQL_OPTIONS),
+    }
+    given = make_url(url).query
+    return {
+        "pool_pre_ping": True,
+        # Writers stand in line at one row, and whoever comes next has to see what was written before.
+        "isolation_level": "READ COMMITTED",
+        "connect_args": {name: value for name, value in arguments.items() if name not in given},
+    }
+
+
 def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     if not cursor.execute("PRAGMA page_count").fetchone()[0]:
-        # Counts for a new file alone, and waits for whoever writes: pages that are free can be given back a few at a time.
+        # Pages that are free can then be given back a few at a time. It counts for a new file alone, and waits for
+        # whoever writes.
         cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(pragma)

@@ -13,8 +13,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, select
 
 from webapp.models import TaskRun
-from webapp.states import LIVE, phase
-from webapp.words import run_words, tag
+from webapp.states import FAILURE, LIVE, OTHER, SUCCESS, phase
+from webapp.words import run_words, tag, within
 
 runs = TaskRun.__table__
 
@@ -23,6 +23,7 @@ COLUMNS: Final = tuple(
     for name in "id name state worker queue publish_state retries steps args kwargs result exception".split()
 )
 BATCH: Final = 1000
+SETTLED: Final = frozenset({SUCCESS, FAILURE, OTHER})
 
 Words = list[str]
 
@@ -43,7 +44,7 @@ def words_of(row: Mapping[str, Any] | RowMapping) -> Words:
     )
     kwargs = row["kwargs"]
     arguments = row["args"] if kwargs in (None, "", "{}") else f"{row['args']} {kwargs}"
-    return run_words(tags, arguments, row["result"], row["exception"])
+    return run_words(settled, tags, arguments, row["result"], row["exception"])
 
 
 def replace(connection: Connection, old: Sequence[tuple[int, Words]], new: Sequence[tuple[int, Words]]) -> None:
@@ -74,10 +75,14 @@ def index_everything(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One condition: the run has all words of at least one alternative, or of none where ``negated``."""
+    """One condition: the run has all words of at least one alternative, or of none where ``negated``.
+
+    ``named`` says that each alternative is one tag, of which there is another that names the phase as well.
+    """
 
     alternatives: tuple[tuple[str, ...], ...]
     negated: bool = False
+    named: bool = False
 
 
 def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> str:
@@ -90,8 +95,16 @@ def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> 
         parts = (f" {both} ".join(quote.format(word) for word in words) for words in alternatives)
         return "(" + f" {either} ".join(f"({part})" for part in parts) + ")"
 
-    wanted = [spell((tag("phase", str(number)),) for number in phases)]
-    wanted += [spell(c.alternatives) for c in conditions if not c.negated]
+    phases = sorted(phases)
+    positive = [condition for condition in conditions if not condition.negated]
+    wanted = [spell(condition.alternatives) for condition in positive]
+    if set(phases) < SETTLED or not positive:
+        named = next((number for number, condition in enumerate(positive) if condition.named), None)
+        if named is not None:
+            words = ((within(word, number),) for (word,) in positive[named].alternatives for number in phases)
+            wanted[named] = spell(words)
+        else:
+            wanted.append(spell((tag("phase", str(number)),) for number in phases))
     unwanted = [spell(c.alternatives) for c in conditions if c.negated]
     text = f"({f' {both} '.join(wanted)})"
     return f"{text} {no} ({f' {either} '.join(unwanted)})" if unwanted else text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 from webapp.errors import TooSlowError
@@ -16,23 +16,41 @@ STEPS: Final = 20_000
 """Steps of SQLite's virtual machine between two looks at the clock, some milliseconds."""
 
 
+CANCELED: Final = "57014"
+"""PostgreSQL's code for a statement that was stopped."""
+
+
 @contextmanager
 def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
-    """Raise ``TooSlowError`` when what is done inside takes longer, and leave the connection usable."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        end = time.monotonic() + seconds
+    """Raise ``TooSlowError`` when what is done inside takes longer, and leave the connection usable.
+
+    PostgreSQL takes the time of each statement alone, so it is also looked before each whether the time is over.
+    """
+    end = time.monotonic() + seconds
+    sqlite = connection.dialect.name == "sqlite"
+    driver: Any = connection.connection.driver_connection
+
+    def look(*_: Any) -> None:
+        if time.monotonic() > end:
+            raise TooSlowError(f"The search took longer than {seconds:g} seconds and was stopped.")
+
+    if sqlite:
         driver.set_progress_handler(lambda: time.monotonic() > end, STEPS)
     else:
         connection.execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
+        event.listen(connection, "before_cursor_execute", look)
     try:
         yield
+    except TooSlowError:
+        connection.rollback()
+        raise
     except OperationalError as fault:
-        stopped = "interrupted" in str(fault.orig) or "statement timeout" in str(fault.orig)
-        if not stopped:
+        if "interrupted" not in str(fault.orig) and getattr(fault.orig, "sqlstate", None) != CANCELED:
             raise
         connection.rollback()
         raise TooSlowError(f"The search took longer than {seconds:g} seconds and was stopped.") from None
     finally:
-        if connection.dialect.name == "sqlite":
+        if sqlite:
             driver.set_progress_handler(None, 0)
+        else:
+            event.remove(connection, "before_cursor_execute", look)

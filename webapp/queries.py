@@ -83,6 +83,14 @@ def bump(connection: Connection) -> int:
     return int(connection.execute(_BUMP).scalar_one())
 
 
+_TURN: Final = update(changes).where(changes.c.id == 1).values(version=changes.c.version)
+
+
+def take_turn(connection: Connection) -> None:
+    """Take the writers' turn for a change that no page shows."""
+    connection.execute(_TURN)
+
+
 def listed(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
     """Return the runs with these row ids as a list shows them, in any order."""
     return connection.execute(_SELECT_LISTED.where(runs.c.id.in_(ids))).all()

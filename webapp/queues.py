@@ -19,9 +19,13 @@ _TASK_ID: Final = re.compile(rb'"id": ?("(?:[^"\\]|\\.)*")')
 
 @dataclass(slots=True)
 class Waiting:
-    """The task ids found in the queues or unacknowledged; ``complete`` says whether everything was looked at."""
+    """The task ids found in the queues or unacknowledged; ``complete`` says whether everything was looked at.
+
+    ``unacked`` holds the delivery tags of those that some worker took and that wait in no queue.
+    """
 
     task_ids: set[str] = field(default_factory=set)
+    unacked: dict[str, str] = field(default_factory=dict)
     complete: bool = True
 
 
@@ -44,8 +48,11 @@ def waiting(celery: Celery, queues: Iterable[str]) -> Waiting:
             for queue in queues:
                 for step in channel.priority_steps:
                     found.complete &= _read(client, channel._q_for_pri(queue, step), found.task_ids)
-            for _, stored in client.hscan_iter(channel.unacked_key, count=CHUNK):
-                found.task_ids.update(_ids([stored]))
+            for tag, stored in client.hscan_iter(channel.unacked_key, count=CHUNK):
+                for task_id in _ids([stored]):
+                    if task_id not in found.task_ids:
+                        found.unacked[task_id] = tag.decode() if isinstance(tag, bytes) else tag
+            found.task_ids.update(found.unacked)
     return found
 
 

@@ -9,7 +9,7 @@ stands, so that one list of words serves every field.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -36,6 +36,11 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def tag(kind: str, value: str) -> str:
     """Return the word that says, for example, that a run's task has this name."""
     return TAGS[kind] + (value if kind == "phase" else blake2b(value.encode(), digest_size=5).hexdigest())
+
+
+def within(word: str, phase: int) -> str:
+    """Return the word that says what a tag says, and the phase besides: one list to read instead of two to compare."""
+    return f"{word[0]}{phase}{word[1:]}"
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -91,9 +96,10 @@ def needs_look(typed: str) -> bool:
 
 
 def run_words(
-    tags: Iterable[tuple[str, str | None]], args: str | None, result: str | None, error: str | None
+    phase: int, tags: Sequence[tuple[str, str | None]], args: str | None, result: str | None, error: str | None
 ) -> list[str]:
     """Return all words of a finished run, in order."""
     words = {tag(kind, value) for kind, value in tags if value}
+    words |= {within(tag(kind, value), phase) for kind, value in tags if value and kind not in ("phase", "state")}
     words |= text_words(ARGS, args) | text_words(RESULT, result) | text_words(ERROR, error)
     return sorted(words)

@@ -6,9 +6,16 @@ from typing import Final
 
 from kombu.exceptions import OperationalError as BrokerDown
 from redis.exceptions import RedisError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from webapp.errors import BrokerError
 
-DATABASE_AWAY: Final = (OperationalError, InterfaceError)
+# PostgreSQL says InternalError where a standby takes no writes, or a connection was ended in the middle of a change.
+DATABASE_AWAY: Final = (OperationalError, InterfaceError, InternalError, NoConnectionFree)
 BROKER_AWAY: Final = (BrokerDown, RedisError, OSError, BrokerError)
+
+
+def why(fault: Exception) -> str:
+    """Return in one line what the database's driver said."""
+    return " ".join(str(getattr(fault, "orig", None) or fault).split())

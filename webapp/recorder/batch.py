@@ -13,7 +13,7 @@ from sqlalchemy import Engine, insert
 from webapp.celery_app import celery_of
 from webapp.merge import Facts, merge_into
 from webapp.queries import bump, dead_letters
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
+from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.events import facts_of, task_id_of
 from webapp.recorder.results import read_results
 from webapp.recorder.writer import record_each
@@ -78,7 +78,7 @@ class Batch:
             if refused:
                 self._set_aside(refused)
         except DATABASE_AWAY as fault:
-            log.error("The database is away (%s); %d runs are kept for later.", fault.orig, len(self.runs))
+            log.error("The database is away (%s); %d runs are kept for later.", why(fault), len(self.runs))
             return False
         self.runs = {}
         return True

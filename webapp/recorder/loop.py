@@ -12,7 +12,7 @@ from flask import Flask
 
 from webapp.celery_app import celery_of
 from webapp.extensions import db
-from webapp.recorder.away import DATABASE_AWAY
+from webapp.recorder.away import DATABASE_AWAY, why
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.signs import hostnames_online, say_goodbye
 from webapp.recorder.streaming import StreamRecorder
@@ -47,7 +47,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
         try:
             say_goodbye(engine)
         except DATABASE_AWAY as fault:
-            log.warning("The database is away: %s", fault.orig)
+            log.warning("The database is away: %s", why(fault))
 
 
 def _inside(app: Flask, run: Callable[[], None]) -> None:

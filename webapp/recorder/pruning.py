@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, delete, func, select
 
 from webapp import index, known
 from webapp.ids import first_id
-from webapp.queries import bump, dead_letters, gaps, runs
+from webapp.queries import bump, dead_letters, gaps, runs, take_turn
 from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
 
 BATCH: Final = 500
@@ -94,6 +94,7 @@ def forget(engine: Engine, days: Mapping[str, float]) -> None:
     """Forget old gaps and dead letters, and names that no kept run has."""
     now = time.time()
     with engine.begin() as connection:
+        take_turn(connection)
         removed = connection.execute(delete(dead_letters).where(dead_letters.c.at < now - NOTES_KEPT)).rowcount
         removed += connection.execute(delete(gaps).where(gaps.c.ended_at < now - NOTES_KEPT)).rowcount
         if all(days.values()):

@@ -1,4 +1,5 @@
 """Names the doubt about live runs of which nothing more can come: LOST or UNCERTAIN, with a sentence that says why.
+Gives messages back that a living worker has forgotten.
 
 A run is judged only when everything that could still tell of it has been asked, twice: the result backend, the queues
 and what no worker has acknowledged, the worker itself. Whatever is heard of it later takes the doubt back.
@@ -6,6 +7,7 @@ and what no worker has acknowledged, the worker itself. Whatever is heard of it 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable
@@ -16,20 +18,23 @@ from celery import Celery
 from sqlalchemy import Engine, Row, or_, select
 
 from webapp import fmt
-from webapp.broker import tasks_known_to
+from webapp.broker import rate_limited_tasks, tasks_known_to
 from webapp.merge import Facts
 from webapp.queries import runs
 from webapp.queues import Waiting, waiting
+from webapp.recorder.rescue import give_back
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers
 from webapp.recorder.writer import write
 from webapp.states import LIVE, LIVE_RANK
 
+log = logging.getLogger(__name__)
+
 BATCH: Final = 5000
 """Most runs looked at in one turn; with more than that, they take turns."""
 
 _COLUMNS: Final = [
-    runs.c[name] for name in "id task_id state state_at queue worker worker_at sent_at created_at".split()
+    runs.c[name] for name in "id task_id name state state_at queue worker worker_at sent_at created_at eta".split()
 ]
 
 
@@ -69,15 +74,20 @@ class Repair:
         silent = [row for row in rows if row.task_id not in news]
         places = waiting(celery, {row.queue or celery.conf.task_default_queue for row in silent})
         absent = [row for row in silent if row.task_id not in places.task_ids]
-        busy = tasks_known_to(celery, _asked(absent, workers)) if absent else {}
+        taken = [row for row in silent if row.task_id in places.unacked]
+        busy = tasks_known_to(celery, _asked([*absent, *taken], workers))
         verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, workers, places, busy))}
+        forgotten = _forgotten(celery, taken, busy)
         for row in rows:
-            if row.task_id not in verdicts:
+            if row.task_id not in verdicts and row.task_id not in forgotten:
                 self.suspected.pop(row.task_id, None)
-        for row in absent:
-            if row.task_id in verdicts and now - self.suspected.setdefault(row.task_id, now) >= self.confirm:
-                news[row.task_id] = _doubt(row, *verdicts[row.task_id], now)
-                del self.suspected[row.task_id]
+        sure = {i for i in (*verdicts, *forgotten) if now - self.suspected.setdefault(i, now) >= self.confirm}
+        news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in absent if row.task_id in sure})
+        if sure & forgotten:
+            give_back(celery, [places.unacked[task_id] for task_id in sure & forgotten])
+            log.warning("Workers lost %d messages with their connection; they went back.", len(sure & forgotten))
+        for task_id in sure:
+            del self.suspected[task_id]
         return write(engine, news)
 
     def _next(self, engine: Engine, now: float) -> list[Row[Any]]:
@@ -126,6 +136,20 @@ def _verdict(
     return "UNCERTAIN", (
         f"Its worker {row.worker} runs but no longer has it, and no result is stored: how it ended is not known."
     )
+
+
+def _forgotten(celery: Celery, taken: Iterable[Row[Any]], busy: dict[str, set[str] | None]) -> set[str]:
+    """Return the runs whose worker answers and does not know of them, while their message waits to be acknowledged.
+
+    A worker that loses its connection forgets what it has taken and not begun, and gives it back if it can; it cannot
+    while Redis is down or out of memory. A run with an ETA, or of a task with a rate limit, is left to Redis, which
+    gives it back after the visibility timeout: not every worker tells of those that it holds.
+    """
+    rows = [
+        row for row in taken if not row.eta and (known := busy.get(row.worker)) is not None and row.task_id not in known
+    ]
+    limited = rate_limited_tasks(celery, {row.worker for row in rows}) if rows else set()
+    return {row.task_id for row in rows if row.name not in limited}
 
 
 def _doubt(row: Row[Any], state: str, why: str, now: float) -> Facts:

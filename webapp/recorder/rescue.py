@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from celery import Celery
@@ -40,11 +41,17 @@ def rescue(engine: Engine, celery: Celery, lost: Lost) -> int:
         if not hasattr(channel, "unacked_key"):
             return 0
         tags = _tags(channel, task_ids)
-        for tag in tags:
-            channel.qos.restore_by_tag(tag)
+    give_back(celery, tags)
     if tags:
         log.warning("Worker %s is gone; %d of its messages went back to their queues.", lost.hostname, len(tags))
     return len(tags)
+
+
+def give_back(celery: Celery, tags: Iterable[str]) -> None:
+    """Put messages that nobody is going to acknowledge back into their queues; only Redis holds such."""
+    with celery.connection_for_write() as connection:
+        for tag in tags:
+            connection.default_channel.qos.restore_by_tag(tag)
 
 
 def _unfinished(engine: Engine, lost: Lost) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from webapp.queries import bump, recorders, workers
+from webapp.queries import bump, recorders, take_turn, workers
 from webapp.recorder.workers import Heard, Workers
 
 FORGET_AFTER: Final = 24 * 3600.0
@@ -30,6 +30,8 @@ def write_signs(engine: Engine, workers_heard: Workers, broker_error: str | None
     now = time.time()
     me = recorder_name()
     with engine.begin() as connection:
+        # Two recorders hear of the same workers, and only one may add each.
+        take_turn(connection)
         before = connection.execute(select(recorders).where(recorders.c.name == me)).one_or_none()
         beat = {"beat_at": now, "broker_ok": broker_error is None, "broker_error": broker_error}
         if before is None:

@@ -15,7 +15,7 @@ from webapp.broker import ping
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.outbox import relay
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
+from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
@@ -91,7 +91,7 @@ class Upkeep:
         try:
             job()
         except DATABASE_AWAY as fault:
-            log.error("The database is away: %s", fault.orig)
+            log.error("The database is away: %s", why(fault))
         except BROKER_AWAY as fault:
             log.debug("The broker is away: %s", fault)
         except Exception:
