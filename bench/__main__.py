@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from bench import badges, poll, record, size, submit, up
+from bench import badges, lists, poll, record, recorder, size, submit, up
 from bench.common import HEADING, Figure
 
-SCRIPTS = {"poll": poll, "badges": badges, "size": size, "submit": submit, "up": up, "record": record}
+SCRIPTS = {
+    "poll": poll,
+    "badges": badges,
+    "size": size,
+    "submit": submit,
+    "up": up,
+    "record": record,
+    "lists": lists,
+    "recorder": recorder,
+}
 
 
 def main(names: list[str]) -> int:

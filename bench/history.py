@@ -135,29 +135,26 @@ def joined(events: list[dict[str, Any]]) -> Facts:
     return known
 
 
+TIMES = "state_at created_at sent_at received_at started_at outcome_at worker_at".split()
+
+
 def multiply(path: Path, part: int) -> None:
-    """Add the first million runs once more, ``part`` lengths of it earlier."""
-    shift = int(part * 1_000_000 * SECONDS_APART * 1e6) << BITS
+    """Add the newest million runs once more, ``part`` lengths of it earlier."""
     seconds = part * 1_000_000 * SECONDS_APART
+    shift, length = int(seconds * 1e6) << BITS, int(1_000_000 * SECONDS_APART * 1e6) << BITS
     moved = {"id": f"id - {shift}", "task_id": "lower(hex(randomblob(18)))"}
-    moved |= {
-        name: f"{name} - {seconds}"
-        for name in "state_at created_at sent_at received_at started_at outcome_at worker_at".split()
-    }
+    moved |= {name: f"{name} - {seconds}" for name in TIMES}
     names = [column.name for column in runs.c]
-    first = f"phase > 0 AND id > (SELECT max(id) FROM task_runs) - {int(1_000_000 * SECONDS_APART * 1e6) << BITS}"
+    newest = f"FROM task_runs WHERE phase > 0 AND id > (SELECT max(id) FROM task_runs) - {length}"
     with sqlite3.connect(path) as database:
         for pragma in SQLITE_PRAGMAS:
             database.execute(pragma)
-        columns = f"SELECT {', '.join(moved.get(name, name) for name in names)} FROM task_runs WHERE {first}"
-        database.execute("CREATE TEMP TABLE source AS SELECT * FROM (SELECT id FROM task_runs LIMIT 0)")
-        rows = database.execute(
-            f"SELECT id, name, state, worker, queue, retries, steps, args, kwargs, result, exception, publish_state FROM task_runs WHERE {first}"
-        )
+        rows = database.execute(f"SELECT {', '.join(column.name for column in index.COLUMNS)} {newest}")
         labels = [item[0] for item in rows.description]
         words = ((row[0] - shift, " ".join(index.words_of(dict(zip(labels, row, strict=True))))) for row in rows)
         database.executemany("INSERT INTO run_words(rowid, words) VALUES (?, ?)", words)
-        database.execute(f"INSERT INTO task_runs ({', '.join(names)}) {columns}")
+        copies = ", ".join(moved.get(name, name) for name in names)
+        database.execute(f"INSERT INTO task_runs ({', '.join(names)}) SELECT {copies} {newest}")
     database.close()
 
 

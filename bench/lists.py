@@ -7,19 +7,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from urllib.parse import parse_qsl
 
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
 from bench import history
+from bench.common import Figure, site
+from bench.record import Flower, flower
+from bench.tape import record, replay
+from tests.support import Stack, wait_until
 from webapp import create_app
 from webapp.extensions import db
 from webapp.filters import Cursor, Filter
 from webapp.listing import page
 
 ROUNDS = 7
+MILLION = 1_000_000
+DEEP = " (deep)"
 FILTERS = (
     "",
     "state=live",
@@ -101,7 +107,7 @@ def times_of(path: Path, queries: tuple[str, ...]) -> dict[str, float]:
         found = {}
         for query in queries:
             found[query] = milliseconds(app, client, f"/?{query}")
-            found[f"{query} (deep)"] = milliseconds(app, client, f"/?{deep(query)}")
+            found[query + DEEP] = milliseconds(app, client, f"/?{deep(query)}")
     return found
 
 
@@ -117,6 +123,40 @@ def file_with(count: int) -> Path:
         history.make(draft, count)
         draft.rename(path)
     return path
+
+
+def worst(found: dict[str, float], queries: tuple[str, ...], far: bool) -> float:
+    """Return the milliseconds of the slowest first, or deep, page of these queries."""
+    return max(
+        value for name, value in found.items() if name.removesuffix(DEEP) in queries and name.endswith(DEEP) == far
+    )
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the slowest pages with a million runs against Flower's table, and with ten millions against one."""
+    path = file_with(MILLION)
+    yield Figure("bytes a run, search included", path.stat().st_size / MILLION, 900, "B", 1)
+    ours = times_of(path, FILTERS + SEARCHES)
+    with full_flower() as theirs:
+        first, far = theirs.milliseconds_of_table(0), theirs.milliseconds_of_table(90_000)
+    yield Figure("list, slowest first page, 1M", worst(ours, FILTERS, far=False), first, "ms", 1 / 30)
+    yield Figure("list, slowest deep page, 1M", worst(ours, FILTERS, far=True), far, "ms", 1 / 30)
+    yield Figure("list, slowest page, 1M", max(worst(ours, FILTERS, far=deep) for deep in (False, True)), 10, "ms")
+    yield Figure("search, slowest page, 1M", max(worst(ours, SEARCHES, far=deep) for deep in (False, True)), 50, "ms")
+
+
+@contextmanager
+def full_flower(*options: str) -> Iterator[Flower]:
+    """Run Flower with 100,000 tasks in its memory, its default cap."""
+    with site(Stack, "redis") as stack, flower(stack, "--max_tasks=100000", *options) as running:
+        broker = redis.Redis.from_url(stack.broker_url)
+        for _ in range(5):
+            tape = record(20_000)
+            before = running.taken()
+            replay(broker, tape, 4500.0, append=False)
+            told = before + sum(message.events for message in tape)
+            wait_until(lambda told=told: running.taken() >= told, f"Flower has taken all: {running.taken()}", 60)
+        yield running
 
 
 if __name__ == "__main__":

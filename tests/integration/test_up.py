@@ -184,6 +184,15 @@ def test_wrong_setting_stops_the_start(launch: Launch) -> None:
     assert refusal(launch).startswith("vase: WEB_THREADS='many'")
 
 
+def test_database_that_does_not_answer_is_named(launch: Launch) -> None:
+    """A PostgreSQL that is not there stops the start with one line."""
+    launch.environ["DATABASE_URL"] = f"postgresql+psycopg://vase:secret@127.0.0.1:{free_port()}/vase"
+    said = refusal(launch).strip()
+    assert "PostgreSQL, which DATABASE_URL names, does not answer: connection failed" in said
+    assert "\n" not in said
+    assert "secret" not in said
+
+
 def test_second_launcher_is_refused(vase: Launch) -> None:
     """Two launchers never share an instance folder."""
     assert vase.process

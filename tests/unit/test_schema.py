@@ -6,10 +6,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect
+from sqlalchemy import Column, MetaData, Table, insert, inspect, select
 
 from webapp.extensions import db
-from webapp.queries import bump
+from webapp.filters import Filter
+from webapp.listing import page
+from webapp.queries import bump, runs
 
 
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:
@@ -26,6 +28,39 @@ def test_the_migrations_can_be_taken_back_and_made_again(app: Flask) -> None:
     upgrade()
     with db.engine.begin() as connection:
         assert bump(connection) == 1
+
+
+FIRST_COLUMNS = (
+    "task_id name state rank state_at clock changed created_at arguments_rank outcome_exact publish_attempts result "
+    "publish_state root_id started_at runtime"
+).split()
+FIRST_ROWS = [
+    ("late", "a.b", "SUCCESS", 30, 2005.5, 1, 1, 2000.25, 0, 0, 0, "'forty-two'", None, "late", 2001.0, 4.5),
+    ("early", "a.c", "FAILURE", 20, 1005.5, 1, 2, 1000.25, 0, 0, 0, None, None, "late", 1001.0, None),
+    ("now", "a.b", "STARTED", 10, 3005.5, 1, 3, 3000.25, 0, 0, 0, None, "sent", None, 3001.0, None),
+    ("held", "a.b", "PENDING", 0, 3000.25, 1, 3, 3000.25, 0, 0, 0, None, "new", None, None, None),
+]
+
+
+def test_runs_of_the_first_version_are_kept_in_order_and_found(app: Flask) -> None:
+    downgrade(revision="0001")
+    with db.engine.begin() as connection:
+        table = Table("task_runs", MetaData(), *(Column(name) for name in FIRST_COLUMNS))
+        first = [dict(zip(FIRST_COLUMNS, row, strict=True)) for row in FIRST_ROWS]
+        connection.execute(insert(table), [{"id": number, **row} for number, row in enumerate(first)])
+    upgrade()
+    with db.engine.connect() as connection:
+        rows = connection.execute(select(runs).order_by(runs.c.id)).all()
+        found = page(connection, Filter.parse({"q": "result:forty"})).keys
+    assert [(row.task_id, row.phase, row.root_id, row.publish_state) for row in rows] == [
+        ("early", 2, "late", None),
+        ("late", 1, None, None),
+        ("now", 0, None, "sent"),
+        ("held", 0, None, "held"),
+    ]
+    assert [row.id >> 10 for row in rows] == [int(row.created_at * 1e6) for row in rows]
+    assert [row.run_order for row in rows] == [4.5, 4.5, 1e12 - 3001.0, None]
+    assert [key.id for key in found] == [rows[1].id]
 
 
 def test_migrating_twice_changes_nothing(app: Flask) -> None:

@@ -1,0 +1,118 @@
+"""PostgreSQL is started again, ends connections or lets nobody write: pages stay calm and recording goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.postgres import Cluster, fresh_database
+from tests.support import Stack, wait_until
+
+ANSWERED = 9.0
+"""Seconds in which a submission is answered that cannot be written; a writer waits for five."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A server that these tests may stop; it runs when each begins and ends."""
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole running Vase on that server."""
+    with psycopg.connect(cluster.url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE vase")
+    url = make_url(cluster.url).set(database="vase").render_as_string(hide_password=False)
+    stack = Stack(tmp_path_factory.mktemp("stack"), DATABASE_URL=url, DIVIDE_SECONDS="0")
+    try:
+        stack.migrate()
+        stack.start("redis")
+        stack.start("worker", "recorder", "web")
+        yield stack
+    finally:
+        stack.stop_all()
+
+
+def ends_well(stack: Stack) -> bool:
+    """Say whether every run there is has ended well."""
+    return stack.query("SELECT DISTINCT state FROM task_runs") == [("SUCCESS",)]
+
+
+def test_the_first_page_after_a_restart_is_answered(stack: Stack, cluster: Cluster) -> None:
+    """Connections that were open before are of no use any more, and nobody is shown that."""
+    for _ in range(3):
+        assert stack.get("/")[0] == 200
+    cluster.stop()
+    cluster.start()
+    assert [stack.get("/")[0] for _ in range(8)] == [200] * 8
+
+
+def test_recording_goes_on_after_a_restart(stack: Stack, cluster: Cluster) -> None:
+    cluster.stop()
+    cluster.start()
+    stack.submit("1", "2")
+    wait_until(lambda: ends_well(stack), "the run has ended")
+
+
+def test_while_it_is_away_pages_and_probe_say_so(stack: Stack, cluster: Cluster) -> None:
+    cluster.stop("immediate")
+    try:
+        answers = [stack.get("/"), stack.submit("1", "2"), stack.get("/run?task_id=x"), stack.get("/fragments/runs")]
+        ready = stack.get_json("/ready")
+    finally:
+        cluster.start()
+    assert [(status, "The database does not answer" in page) for status, page in answers] == [(503, True)] * 4
+    assert (ready[0], ready[1]["checks"]["database"]["ok"]) == (503, False)
+
+
+def test_the_recorder_says_in_one_line_that_it_is_away(stack: Stack, cluster: Cluster) -> None:
+    cluster.stop()
+    try:
+        wait_until(lambda: "The database is away: " in stack.log("recorder"), "the recorder says so")
+    finally:
+        cluster.start()
+    said = [line for line in stack.log("recorder").splitlines() if not line.startswith(("INFO", "WARNING", "ERROR"))]
+    assert said == []
+
+
+def test_connections_that_the_server_ends_are_made_anew(stack: Stack) -> None:
+    mine = "datname = 'vase' AND pid <> pg_backend_pid()"
+    ended = stack.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
+    assert len(ended) > 1
+    assert stack.get("/")[0] == 200
+    stack.submit("1", "2")
+    wait_until(lambda: ends_well(stack), "the run has ended")
+
+
+def test_a_writer_that_halts_in_the_middle_keeps_nobody_waiting_for_ever(stack: Stack) -> None:
+    with stack.database() as other:
+        other.execute("UPDATE changes SET version = version + 1")
+        assert stack.get("/")[0] == 200
+        began = time.monotonic()
+        status, page = stack.submit("1", "2")
+        took = time.monotonic() - began
+        other.rollback()
+    assert (status, "The database does not answer" in page) == (503, True)
+    assert took < ANSWERED
+    stack.submit("1", "3")
+    wait_until(lambda: ends_well(stack), "the run has ended")
+
+
+def test_nothing_of_this_was_unforeseen(stack: Stack) -> None:
+    """No part has printed where in its code it was; this stands last and looks at all that was said."""
+    said = stack.log("recorder") + stack.log("web")
+    assert "Traceback" not in said
+
+
+def test_every_database_is_a_new_one(tmp_path: Path) -> None:
+    """Tests cannot see what others have left."""
+    first, second = fresh_database(), fresh_database()
+    assert first != second

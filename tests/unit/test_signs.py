@@ -1,0 +1,35 @@
+"""Signs of life: recorders write them side by side."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from webapp.extensions import db
+from webapp.queries import workers
+from webapp.recorder.signs import write_signs
+from webapp.recorder.workers import Workers
+
+
+def heard(hostnames: list[str]) -> Workers:
+    """Return the workers that a recorder has heard, in this order."""
+    found = Workers()
+    for hostname in hostnames:
+        found.hear({"type": "worker-heartbeat", "hostname": hostname, "freq": 2, "timestamp": time.time()}, time.time())
+    return found
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_recorders_that_hear_the_same_workers_at_once_write_each_once(app: Flask, turn: int) -> None:
+    """Each hears them in an order of its own, which must not make them wait for each other."""
+    hostnames = [f"celery@{turn}-{number}" for number in range(20)]
+    engine = db.engine
+    with ThreadPoolExecutor(4) as threads:
+        orders = [hostnames, hostnames[::-1], hostnames[10:] + hostnames[:10], sorted(hostnames)]
+        list(threads.map(lambda order: write_signs(engine, heard(order), None), orders * 3))
+    with engine.connect() as connection:
+        assert set(connection.execute(select(workers.c.hostname)).scalars()) == set(hostnames)
