@@ -7,16 +7,8 @@ import sys
 from bench import badges, lists, poll, record, recorder, size, submit, up
 from bench.common import HEADING, Figure
 
-SCRIPTS = {
-    "poll": poll,
-    "badges": badges,
-    "size": size,
-    "submit": submit,
-    "up": up,
-    "record": record,
-    "lists": lists,
-    "recorder": recorder,
-}
+MODULES = (poll, badges, size, submit, up, record, lists, recorder)
+SCRIPTS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 
 def main(names: list[str]) -> int:

@@ -23,6 +23,7 @@ PART = 20_000
 FEW, MANY = int(100_000 * SCALE), int(1_000_000 * SCALE)
 BUSY = 5000.0
 PAGES = 300
+RECORDED = "SELECT count(*) FROM task_runs WHERE phase = 1"
 
 
 def megabytes(pid: int) -> float:
@@ -58,8 +59,7 @@ def _fill(ours: Stack) -> tuple[float, float]:
         for start in range(0, len(tape), 200):
             send(broker, tape[start : start + 200], publish=False)
         told += PART
-        count = "SELECT count(*) FROM task_runs WHERE phase = 1"
-        wait_until(lambda: ours.query(count)[0][0] >= told, f"{told} are recorded", 300)
+        wait_until(lambda told=told: ours.query(RECORDED)[0][0] >= told, f"{told} are recorded", 300)
         # What is stored of results would fill this machine's memory, which is not what is measured.
         for name in broker.scan_iter("celery-task-meta-*", count=5000):
             broker.unlink(name)

@@ -6,11 +6,16 @@ import time
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from webapp.errors import TooSlowError
 from webapp.extensions import db
 from webapp.limits import time_limit
+
+
+def sleep_often(connection: Connection, seconds: float) -> None:
+    for _ in range(20):
+        connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
 
 
 @pytest.mark.parametrize("seconds", [10.0, 0.2], ids=["one long statement", "many short ones"])
@@ -18,8 +23,7 @@ def test_what_takes_too_long_is_stopped(app: Flask, seconds: float) -> None:
     with db.engine.connect() as connection:
         began = time.monotonic()
         with pytest.raises(TooSlowError), time_limit(connection, 0.5):
-            for _ in range(20):
-                connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+            sleep_often(connection, seconds)
         assert time.monotonic() - began < 3.0
 
 

@@ -45,7 +45,7 @@ FIRST_ROWS = [
 def test_runs_of_the_first_version_are_kept_in_order_and_found(app: Flask) -> None:
     downgrade(revision="0001")
     with db.engine.begin() as connection:
-        table = Table("task_runs", MetaData(), *(Column(name) for name in FIRST_COLUMNS))
+        table = Table("task_runs", MetaData(), *(Column(name) for name in ("id", *FIRST_COLUMNS)))
         first = [dict(zip(FIRST_COLUMNS, row, strict=True)) for row in FIRST_ROWS]
         connection.execute(insert(table), [{"id": number, **row} for number, row in enumerate(first)])
     upgrade()

@@ -104,10 +104,11 @@ class Repair:
 
 
 def _asked(rows: Iterable[Row[Any]], workers: Workers) -> dict[str, list[str]]:
-    """Return by worker the runs that it has had and may still have."""
+    """Return by worker the runs that it has had and may still have; one that has connected anew counts as born then."""
     asked: dict[str, list[str]] = {}
+    online = workers.online()
     for row in rows:
-        if row.worker and workers.lives_since(row.worker, row.worker_at):
+        if row.worker in online:
             asked.setdefault(row.worker, []).append(row.task_id)
     return asked
 
@@ -125,13 +126,15 @@ def _verdict(
             f"It was sent at {sent}, but it is not in {queue}, no worker was heard to receive it, and no result is "
             "stored."
         )
+    known = busy.get(row.worker)
+    if known is not None and row.task_id in known:
+        return None
     if not row.worker or not workers.lives_since(row.worker, row.worker_at):
         return "LOST", (
             f"Its worker {row.worker or '(unknown)'} is gone; the message is not in {queue} any more, and no result is "
             "stored. It may have run in part."
         )
-    known = busy.get(row.worker)
-    if known is None or row.task_id in known:
+    if known is None:
         return None
     return "UNCERTAIN", (
         f"Its worker {row.worker} runs but no longer has it, and no result is stored: how it ended is not known."
