@@ -93,7 +93,8 @@ class Stack:
             "DIVIDE_SECONDS": "0.3",
             **settings,
         }
-        if postgres.CHOSEN and "DATABASE_URL" not in self.settings:
+        self.has_tables = postgres.CHOSEN and "DATABASE_URL" not in self.settings
+        if self.has_tables:
             self.settings["DATABASE_URL"] = postgres.fresh_database()
         self.database_url = self.settings.get("DATABASE_URL") or f"sqlite:///{folder}/instance/vase.sqlite3"
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("CELERY_", "FLASK_"))}
@@ -118,7 +119,7 @@ class Stack:
         """Bring the database up to date; a new one is copied, which takes a tenth of the time of making it."""
         if not self.database_url.startswith("sqlite"):
             # Made from a template that has all tables, unless the test said which database it wants.
-            if not postgres.CHOSEN:
+            if not self.has_tables:
                 self.run("flask", "--app", "app", "db", "upgrade")
         elif not (path := Path(self.database_url.removeprefix("sqlite:///"))).exists():
             path.parent.mkdir(parents=True, exist_ok=True)
