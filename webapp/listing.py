@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -227,17 +227,17 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
         place = tuple_(cursor.value, cursor.id)
         statement = statement.where(key > place if up else key < place)
     window = ""
-    if plan.phases != PHASES or not plan.by_phase or plan.low > -1 or plan.high < ID_MAX:
+    anywhere = plan.by_phase and plan.low < 0 and plan.high == ID_MAX
+    if anywhere and plan.phases != PHASES and _many(connection, plan.phases):
+        # The index on the order holds the phase too, so that those of other phases are passed over inside it; the sum
+        # keeps the planner from taking the index on the phase, and sorting all it finds there.
+        statement = statement.where((runs.c.phase + 0).in_(plan.phases))
+    elif not anywhere or plan.phases != PHASES:
         found = _Found(connection, plan, plan.low, plan.high, False, SORTED)
         ids = found.ids()
-        complete = len(ids) < SORTED and found.stopped_at is None
-        if not complete and plan.by_phase and plan.low < 0 and plan.high == ID_MAX:
-            # The index on the order holds the phase too, so that those of other phases are passed over inside it; the
-            # sum keeps the planner from taking the index on the phase, and sorting all it finds there.
-            statement = statement.where((runs.c.phase + 0).in_(plan.phases))
-        else:
-            statement = statement.where(_among(ids))
-            window = "" if complete else f"Sorted among the newest {len(ids):,} runs that fit; older ones are left out."
+        statement = statement.where(_among(ids))
+        if len(ids) == SORTED or found.stopped_at is not None:
+            window = f"Sorted among the newest {len(ids):,} runs that fit; older ones are left out."
     ordering = (order.asc(), runs.c.id.asc()) if up else (order.desc(), runs.c.id.desc())
     rows = connection.execute(statement.order_by(*ordering).limit(size + 1)).all()
     more = len(rows) > size
@@ -250,6 +250,13 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
         result.older = below if more or up else None
         result.newer = above if cursor and (more or not up) else None
     return result
+
+
+def _many(connection: Connection, phases: Iterable[int]) -> bool:
+    """Say whether a list of these phases has more runs than are sorted for a page."""
+    values = {"low": -1, "high": ID_MAX, "limit": SORTED}
+    counted = text(f"SELECT count(*) FROM ({_OF_PHASE}) AS m")  # noqa: S608  # a constant, see below
+    return any(connection.execute(counted, {**values, "phase": n}).scalar_one() == SORTED for n in phases)
 
 
 def _among(ids: Sequence[int]) -> ColumnElement[bool]:

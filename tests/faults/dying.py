@@ -53,7 +53,4 @@ outbox.publish = _after("relay-after-publish", outbox.publish)
 writer._Plan.carry_out = _after("recorder-before-commit", writer._Plan.carry_out)  # type: ignore[method-assign]
 batch.record_each = _after("recorder-before-acknowledging", batch.record_each)
 
-import faulthandler
-
-faulthandler.register(signal.SIGUSR1, all_threads=True)
 from app import app  # noqa: E402, F401  # everything above is to be in place first

@@ -138,6 +138,7 @@ def test_a_recorder_killed_in_the_middle_of_a_batch(experiment: Experiment) -> N
     assert checker.settle() == {"SUCCESS": 20, "FAILURE": 4}
 
 
+@pytest.mark.slow
 def test_a_recorder_that_is_killed_leaves_the_messages_of_a_living_worker_alone(experiment: Experiment) -> None:
     checker = experiment("kill -9 of the recorder while runs go on", "redis", "worker", "recorder")
     task_ids = checker.submit_many("late", 2, 5.0)

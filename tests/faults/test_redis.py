@@ -74,6 +74,7 @@ def seconds_of(action: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_redis_hung_for_ten_seconds(experiment: Experiment) -> None:
     checker = experiment(
         "SIGSTOP of Redis for 10 s", "redis", "worker", "recorder", "web", WEB_WORKERS="1", DOUBT_SECONDS="20"

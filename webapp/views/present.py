@@ -47,7 +47,7 @@ class Moment:
     @classmethod
     def at(cls, timestamp: float) -> Moment:
         """Spell seconds UTC."""
-        return cls(fmt.iso(timestamp), fmt.short_time(timestamp), fmt.exact_time(timestamp))
+        return cls(*fmt.spellings(timestamp))
 
 
 @dataclass(frozen=True, slots=True)
