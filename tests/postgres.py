@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -93,20 +97,32 @@ class Cluster:
         atexit.register(self.remove)
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 "
-        options += " ".join(f"-c {setting}" for setting in FASTER)
-        self._run(["pg_ctl", "-D", self.data, "-l", self.log, "-o", options, "-w", "-t", "60", "start"])
+        """Start the server and wait until it answers; it ends with this process, however that ends."""
+        where = ["-D", self.data, "-p", str(self.port), "-k", self.folder, "-c", "listen_addresses=127.0.0.1"]
+        options = [word for setting in FASTER for word in ("-c", setting)]
+        with self.log.open("ab") as log:
+            words = self._command(["postgres", *where, *options], lasting=True)
+            self.server = subprocess.Popen(words, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 60
+        while not self._answers():
+            if self.server.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"PostgreSQL does not start: {self.log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(_plain(self.url)):
+            return True
+        return False
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server: ``fast`` in order, ``immediate`` as a crash would."""
-        self._run(["pg_ctl", "-D", self.data, "-m", mode, "-w", "stop"])
+        self.server.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+        self.server.wait(timeout=60)
 
     def remove(self) -> None:
         """Stop the server and remove its files."""
-        subprocess.run(
-            self._command(["pg_ctl", "-D", self.data, "-m", "immediate", "stop"]), capture_output=True, check=False
-        )
+        if self.server.poll() is None:
+            self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, words: list[str | Path]) -> None:
@@ -122,15 +138,18 @@ class Cluster:
             said = self.log.read_text() if self.log.exists() else ""
             raise AssertionError(f"{words[0]} failed: {done.stderr}{said[-2000:]}")
 
-    def _command(self, words: list[str | Path]) -> list[str]:
+    def _command(self, words: list[str | Path], lasting: bool = False) -> list[str]:
         program, *arguments = [str(word) for word in words]
         found = shutil.which(program) or next((str(path) for path in _programs(program)), None)
         if found is None:
             raise AssertionError(f"There is no {program}. Install PostgreSQL, or set TEST_POSTGRES_URL to a server.")
-        if os.geteuid() != 0:
-            return [found, *arguments]
-        user, group = self._owner()
-        return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", found, *arguments]
+        rights = []
+        if os.geteuid() == 0:
+            user, group = self._owner()
+            rights = [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+        if lasting and sys.platform == "linux":
+            rights.append("--pdeathsig=QUIT")
+        return ["setpriv", *rights, found, *arguments] if rights else [found, *arguments]
 
     @staticmethod
     def _owner() -> tuple[str, int]:

@@ -45,6 +45,7 @@ def test_a_locked_database(experiment: Experiment) -> None:
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.slow
 def test_a_full_database(experiment: Experiment) -> None:
     """The recorder's files may not grow any further, as on a full disk."""
     checker = experiment("SQLite full for 8 s", "redis", "worker", "recorder")

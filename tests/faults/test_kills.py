@@ -26,12 +26,14 @@ def begin_and_queue(checker: Checker) -> tuple[str, str]:
 
 def assert_only_the_early_run_is_lost(checker: Checker, late: str, early: str) -> None:
     states = checker.settle(90)
-    assert (states["SUCCESS"], states["FAILURE"], states["LOST"]) == (7, 3, 1)
+    # A message may be lost between the two steps in which a worker takes it; the row says so.
+    assert (states.total(), states["LOST"], states["UNCERTAIN"] <= 1) == (11, 1, True)
     assert checker.stack.row(early)["state"] == "LOST"
     assert "is gone" in checker.stack.row(early)["doubt"]
     assert len(checker.truth()[late].pids) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_worker_with_a_successor(experiment: Experiment) -> None:
     tried = "kill -9 of the worker, started again at once"
     # Longer than it takes to notice that a worker is silent, as it is by default.
@@ -40,6 +42,23 @@ def test_a_killed_worker_with_a_successor(experiment: Experiment) -> None:
     checker.stack.stop("worker", number=signal.SIGKILL)
     checker.stack.start("worker")
     assert_only_the_early_run_is_lost(checker, *begun)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_before_it_said_what_it_took(experiment: Experiment) -> None:
+    """The doubt is named, and when Redis gives the message back it runs."""
+    tried = "kill -9 of a worker that had not said what it took"
+    checker = experiment(tried, "redis", "recorder", DOUBT_SECONDS="4")
+    task_id = checker.submit("late", 1)
+    take = "import os; from celery_worker import celery; c = celery.connection_for_read(); "
+    take += "assert c.default_channel.basic_get('celery'); os.kill(os.getpid(), 9)"
+    checker.stack.run("python", "-c", take)
+    assert "Redis gives it back" in checker.stack.row_once(task_id, state="UNCERTAIN", timeout=60)["doubt"]
+    # As if an hour had passed.
+    checker.redis.zadd("unacked_index", dict.fromkeys(checker.redis.zrange("unacked_index", 0, -1), 1.0))
+    checker.stack.start("worker")
+    checker.stack.row_once(task_id, state="SUCCESS", timeout=60)
+    assert checker.settle() == {"SUCCESS": 1}
 
 
 @pytest.mark.slow
@@ -124,6 +143,7 @@ def test_a_relay_killed_between_publishing_and_noting_it(experiment: Experiment)
     assert {len(run.pids) for run in checker.truth().values()} == {1}
 
 
+@pytest.mark.slow
 def test_a_recorder_killed_in_the_middle_of_a_batch(experiment: Experiment) -> None:
     tried = "kill -9 of the recorder in mid-batch, before the commit and before acknowledging"
     checker = experiment(tried, "redis", "worker", "recorder", mortal=("recorder",))
@@ -149,6 +169,7 @@ def test_a_recorder_that_is_killed_leaves_the_messages_of_a_living_worker_alone(
     assert {len(run.pids) for run in checker.truth().values()} == {1}
 
 
+@pytest.mark.slow
 def test_runs_that_end_while_no_recorder_runs(experiment: Experiment) -> None:
     """Ours from the stream, and those that others sent too; what the backend has of them has been deleted."""
     checker = experiment("runs that begin and end while no recorder runs", "redis", "worker")

@@ -31,6 +31,7 @@ def settle_with_workers_revived(checker: Checker, timeout: float = 90.0, unknowa
     checker.settle(5, unknowable)
 
 
+@pytest.mark.slow
 def test_redis_killed_and_started_again_with_its_file(experiment: Experiment) -> None:
     checker = experiment("kill -9 of Redis with append-only file", "redis", "worker", "recorder")
     begin_and_queue(checker, 20)
@@ -38,7 +39,10 @@ def test_redis_killed_and_started_again_with_its_file(experiment: Experiment) ->
     checker.submit_many("late", 3)
     checker.stack.start("redis")
     settle_with_workers_revived(checker)
-    assert checker.states() == {"SUCCESS": 25}
+    # A worker takes a message from the queue in one step and notes that it has it in the next. What was between the two
+    # is gone, and the row says so.
+    assert checker.states()["SUCCESS"] + checker.states()["UNCERTAIN"] == 25
+    assert checker.states()["UNCERTAIN"] <= 1
 
 
 @pytest.mark.slow

@@ -79,17 +79,18 @@ def test_celery_commands_find_the_app_and_its_worker(stack: Stack, command: str,
 
 
 def test_progress_reaches_the_row_while_the_task_runs(stack: Stack) -> None:
-    pairs = [[n, 2] for n in range(8)]
+    # It runs for much longer than the command takes to end on a busy machine.
+    pairs = [[n, 2] for n in range(30)]
     started = stack.run("flask", "--app", "app", "run-task", "divide_many", json.dumps(pairs), "0.5")
     task_id = started.stdout.strip()
     query = "SELECT state, progress_current, progress_total FROM task_runs WHERE task_id = ?"
 
     def halfway() -> bool:
         ((state, current, total),) = stack.query(query, task_id)
-        return state == "PROGRESS" and 0 < current < total == 8
+        return state == "PROGRESS" and 0 < current < total == 30
 
     wait_until(halfway, "the row tells the progress")
-    assert re.search(r'<progress value="[\d.]+" max="8', page(stack, f"/runs/{task_id}"))
+    assert re.search(r'<progress value="[\d.]+" max="30', page(stack, f"/runs/{task_id}"))
 
 
 def test_each_attempt_of_a_retried_run_is_told(stack: Stack) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from tests.postgres import Cluster, fresh_database
 from tests.support import Stack, wait_until
 
 ANSWERED = 9.0
-"""Seconds in which a submission is answered that cannot be written; a writer waits for five."""
+"""Seconds in which a submission is answered that cannot be written: it waits for who waits before it, then alone."""
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +86,20 @@ def test_the_recorder_says_in_one_line_that_it_is_away(stack: Stack, cluster: Cl
     assert said == []
 
 
+def test_a_page_that_waits_for_news_is_let_go(stack: Stack, cluster: Cluster) -> None:
+    """Its browser connects anew by itself."""
+    address = wait_until(lambda: re.findall(r'data-news="([^"]*)"', stack.get("/")[1]), "nothing is live")[0]
+    with urllib.request.urlopen(stack.url + html.unescape(address), timeout=20) as waiting:
+        cluster.stop()
+        cluster.start()
+        said = waiting.read().decode()
+    assert "event: change" not in said
+
+
 def test_connections_that_the_server_ends_are_made_anew(stack: Stack) -> None:
     mine = "datname = 'vase' AND pid <> pg_backend_pid()"
     ended = stack.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
-    assert len(ended) > 1
+    assert ended
     assert stack.get("/")[0] == 200
     stack.submit("1", "2")
     wait_until(lambda: ends_well(stack), "the run has ended")

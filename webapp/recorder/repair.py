@@ -77,12 +77,14 @@ class Repair:
         taken = [row for row in silent if row.task_id in places.unacked]
         busy = tasks_known_to(celery, _asked([*absent, *taken], workers))
         verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, workers, places, busy))}
+        verdicts.update({row.task_id: _taken_unheard(row) for row in taken if not row.worker and _unknown(row, busy)})
         forgotten = _forgotten(celery, taken, busy)
         for row in rows:
             if row.task_id not in verdicts and row.task_id not in forgotten:
                 self.suspected.pop(row.task_id, None)
         sure = {i for i in (*verdicts, *forgotten) if now - self.suspected.setdefault(i, now) >= self.confirm}
-        news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in absent if row.task_id in sure})
+        doubted = [row for row in silent if row.task_id in verdicts and row.task_id in sure]
+        news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in doubted})
         if sure & forgotten:
             give_back(celery, [places.unacked[task_id] for task_id in sure & forgotten])
             log.warning("Workers lost %d messages with their connection; they went back.", len(sure & forgotten))
@@ -108,8 +110,10 @@ def _asked(rows: Iterable[Row[Any]], workers: Workers) -> dict[str, list[str]]:
     asked: dict[str, list[str]] = {}
     online = workers.online()
     for row in rows:
-        if row.worker in online:
-            asked.setdefault(row.worker, []).append(row.task_id)
+        # Whoever has a run that nobody was heard to receive, it is one of them.
+        for hostname in (row.worker,) if row.worker else online:
+            if hostname in online:
+                asked.setdefault(hostname, []).append(row.task_id)
     return asked
 
 
@@ -119,7 +123,7 @@ def _verdict(
     """Return the state and the sentence for a run that is in no queue and has no result, None while it may go on."""
     queue = row.queue or "the default queue"
     if row.state == "PENDING":
-        if not places.complete:
+        if not places.complete or any(row.task_id in (known or ()) for known in busy.values()):
             return None
         sent = fmt.exact_time(row.sent_at or row.created_at)
         return "UNCERTAIN", (
@@ -138,6 +142,19 @@ def _verdict(
         return None
     return "UNCERTAIN", (
         f"Its worker {row.worker} runs but no longer has it, and no result is stored: how it ended is not known."
+    )
+
+
+def _unknown(row: Row[Any], busy: dict[str, set[str] | None]) -> bool:
+    """Say whether all workers that were asked have answered that they do not have a run."""
+    return all(known is not None and row.task_id not in known for known in busy.values())
+
+
+def _taken_unheard(row: Row[Any]) -> tuple[str, str]:
+    queue = row.queue or "the default queue"
+    return "UNCERTAIN", (
+        f"Its message was taken from {queue}, but no worker was heard to receive it and none has it now. Redis gives "
+        "it back after its visibility timeout, an hour by default; then it runs."
     )
 
 

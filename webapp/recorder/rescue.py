@@ -6,23 +6,24 @@ acknowledged when its task began is gone with the worker, and nothing here bring
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from celery import Celery
 from sqlalchemy import Engine, select
 
-from webapp.broker import worker_answers
+from webapp.broker import tasks_known_to, worker_answers
 from webapp.queries import runs
+from webapp.queues import waiting
+from webapp.recorder.signs import hostnames_online
 from webapp.recorder.workers import Lost
 from webapp.states import LIVE
 
 log = logging.getLogger(__name__)
 
-RUNS_MAX: Final = 1000
-"""Most runs of one worker looked for; a worker holds no more messages than it prefetches."""
+IDS_MAX: Final = 20_000
+"""Most messages looked at; workers hold no more than they prefetch."""
 
 
 def rescue(engine: Engine, celery: Celery, lost: Lost) -> int:
@@ -33,14 +34,8 @@ def rescue(engine: Engine, celery: Celery, lost: Lost) -> int:
     """
     if not lost.replaced and worker_answers(celery, lost.hostname):
         return 0
-    task_ids = _unfinished(engine, lost)
-    if not task_ids:
-        return 0
-    with celery.connection_for_write() as connection:
-        channel = connection.default_channel
-        if not hasattr(channel, "unacked_key"):
-            return 0
-        tags = _tags(channel, task_ids)
+    held = waiting(celery, ()).unacked
+    tags = [held[task_id] for task_id in _left_behind(engine, celery, lost, list(held)[:IDS_MAX])]
     give_back(celery, tags)
     if tags:
         log.warning("Worker %s is gone; %d of its messages went back to their queues.", lost.hostname, len(tags))
@@ -54,21 +49,19 @@ def give_back(celery: Celery, tags: Iterable[str]) -> None:
             connection.default_channel.qos.restore_by_tag(tag)
 
 
-def _unfinished(engine: Engine, lost: Lost) -> set[str]:
-    mine = (runs.c.worker == lost.hostname) & (runs.c.phase == LIVE) & (runs.c.worker_at < lost.before)
+def _left_behind(engine: Engine, celery: Celery, lost: Lost, task_ids: list[str]) -> set[str]:
+    """Return those of these runs that the lost worker had.
+
+    Where another process has taken its name, that includes what it took without a word about it: nobody was heard to
+    receive it, and nobody who lives has it.
+    """
+    columns = [runs.c[name] for name in ("task_id", "worker", "worker_at", "created_at")]
     with engine.connect() as connection:
-        return set(connection.execute(select(runs.c.task_id).where(mine).limit(RUNS_MAX)).scalars())
-
-
-def _tags(channel: Any, task_ids: set[str]) -> list[str]:
-    """Return the delivery tags under which these runs' messages wait for an acknowledgement."""
-    found = []
-    with channel.conn_or_acquire() as client:
-        for tag, stored in client.hscan_iter(channel.unacked_key, count=100):
-            try:
-                task_id = json.loads(stored)[0]["headers"]["id"]
-            except (ValueError, LookupError, TypeError):
-                continue
-            if task_id in task_ids:
-                found.append(tag.decode() if isinstance(tag, bytes) else tag)
-    return found
+        rows = connection.execute(select(*columns).where(runs.c.phase == LIVE, runs.c.task_id.in_(task_ids))).all()
+    mine = {row.task_id for row in rows if row.worker == lost.hostname and row.worker_at < lost.before}
+    unheard = {row.task_id for row in rows if lost.replaced and not row.worker and row.created_at < lost.before}
+    if unheard:
+        asked = sorted(unheard)
+        busy = tasks_known_to(celery, dict.fromkeys(hostnames_online(engine), asked))
+        unheard.difference_update(*(unheard if known is None else known for known in busy.values()))
+    return mine | unheard

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
 from typing import Final
 
 from flask import Blueprint, Response, request, stream_with_context
+from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import queries
 from webapp.extensions import db
 from webapp.views import drawn, regions
 
 blueprint = Blueprint("changes", __name__)
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.5
 SPEAK_EVERY: Final = 5.0
@@ -43,8 +47,13 @@ def _events(since: str) -> Iterator[str]:
     spoken = 0.0
     engine = db.engine
     while (now := time.monotonic()) < end:
-        with engine.connect() as connection:
-            stamp = regions.stamp(queries.environment(connection))
+        try:
+            with engine.connect() as connection:
+                stamp = regions.stamp(queries.environment(connection))
+        except SQLAlchemyError as fault:
+            # The browser connects anew by itself, as it does when the server goes away.
+            log.error("The database failed: %s", fault)
+            return
         if stamp != since:
             # By then no process goes by an older look, so the page that asks at this word gets the news.
             time.sleep(drawn.FRESH)
