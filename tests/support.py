@@ -126,7 +126,7 @@ class Stack:
             shutil.copy(_template(), path)
 
     def run(
-        self, program: str, *arguments: str, timeout: float = 60, **options: Any
+        self, program: str, *arguments: str, timeout: float = 180, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of the virtual environment in the project folder and return what it said."""
         result = subprocess.run(

@@ -61,6 +61,11 @@ def upgrade():
         sa.Column("why", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    for kind, column in (("state", "state"), ("task", "name"), ("worker", "worker"), ("queue", "queue")):
+        op.execute(
+            f"INSERT INTO known_values (kind, value, seen_at) SELECT '{kind}', {column}, max(state_at) "
+            f"FROM task_runs WHERE {column} != '' GROUP BY {column}"
+        )
     create_words()
     from webapp.index import index_everything
 

@@ -12,8 +12,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from webapp.extensions import db
+from webapp.queries import dead_letters, runs
+from webapp.recorder.batch import Batch
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.results import facts_of_stored
 from webapp.recorder.workers import Workers
@@ -149,3 +152,14 @@ def test_a_row_that_the_database_refuses_does_not_take_others_with_it(app: Flask
     assert [task_id for task_id, _ in record_each(db.engine, batch, ())] == ["bad"]
     with db.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM task_runs").scalar_one() == 40
+
+
+def test_what_the_database_refuses_is_set_aside_and_the_rest_is_written(app: Flask) -> None:
+    facts = facts_of({"type": "task-started", "hostname": "w@h"}, NOW, MAX)
+    assert facts is not None
+    batch = Batch(app, db.engine)
+    batch.runs = {"good": facts, "bad": {**facts, "name": "half a pair: \ud800"}}
+    assert batch.write()
+    with db.engine.connect() as connection:
+        assert connection.execute(select(runs.c.task_id)).scalars().all() == ["good"]
+        assert connection.execute(select(dead_letters.c.task_id)).scalars().all() == ["bad"]

@@ -12,6 +12,8 @@ from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.listing import page
 from webapp.queries import bump, runs
+from webapp.recorder.events import facts_of
+from webapp.recorder.writer import write
 
 
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:
@@ -69,3 +71,19 @@ def test_migrating_twice_changes_nothing(app: Flask) -> None:
     upgrade()
     with db.engine.begin() as connection:
         assert bump(connection) == 2
+
+
+def test_runs_of_before_are_kept_in_order_and_can_be_searched(app: Flask) -> None:
+    """Going back takes the ids' new columns and the words away, so that coming again has to make them."""
+    for number, kind in enumerate(("succeeded", "failed", "revoked", "started")):
+        event = {"type": f"task-{kind}", "timestamp": 1000.0 + number, "name": "old.task", "hostname": "w@h"}
+        facts = facts_of({**event, "exception": "Oops()"}, 2000.0, 4096)
+        assert facts is not None
+        write(db.engine, {kind: facts})
+    downgrade(revision="0001")
+    upgrade()
+    with db.engine.connect() as connection:
+        rows = connection.execute(select(runs.c.task_id, runs.c.phase).order_by(runs.c.id)).all()
+        found = page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
+    assert [tuple(row) for row in rows] == [("succeeded", 1), ("failed", 2), ("revoked", 3), ("started", 0)]
+    assert [key.phase for key in found] == [2]
