@@ -112,8 +112,8 @@ def test_a_page_that_waits_for_news_is_let_go(stack: Stack, cluster: Cluster) ->
 
 def test_connections_that_the_server_ends_are_made_anew(stack: Stack) -> None:
     mine = "datname = 'vase' AND pid <> pg_backend_pid()"
-    ended = stack.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
-    assert ended
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}"
+    wait_until(lambda: stack.query(end), "a connection was there to be ended")
     assert stack.get("/")[0] == 200
     stack.submit("1", "2")
     wait_until(lambda: ends_well(stack), "the run has ended")
