@@ -62,9 +62,11 @@ def test_the_list_shows_hostile_text_as_text(visit: Opener, ledger: Ledger) -> N
 
 
 def test_the_list_shows_hostile_text_that_arrives_later_as_text(visit: Opener, ledger: Ledger) -> None:
+    ledger.put(**succeeded())
     watch = visit(ledger.url)
     put_all(ledger)
-    expect(watch.page.locator(".ledger tbody tr")).to_have_count(2 * len(HOSTILE))
+    watch.page.get_by_role("link", name=f"{2 * len(HOSTILE)} new").click()
+    expect(watch.page.locator(".ledger tbody tr")).to_have_count(2 * len(HOSTILE) + 1)
     assert_harmless(watch)
 
 

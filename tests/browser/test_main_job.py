@@ -113,9 +113,9 @@ def test_the_page_of_a_run_tells_the_stations_of_its_way(visit: Opener, stack: S
 def test_progress_is_seen_to_grow_without_a_reload(visit: Opener, stack: Stack) -> None:
     watch = visit(stack.url)
     watch.page.evaluate(_WRITE_DOWN % ".ledger tr:has(progress) .outcome")
-    stack.run("flask", "--app", "app", "run-task", "divide_many", "[[1, 2], [3, 4], [5, 6], [7, 8]]", "0.8")
+    stack.run("flask", "--app", "app", "run-task", "divide_many", "[[1, 2], [3, 4], [5, 6], [7, 8]]", "2")
     watch.page.get_by_role("link", name="1 new").click()
-    expect(newest(watch.page).locator(".outcome")).to_contain_text("[0.5, 0.75")
+    expect(newest(watch.page).locator(".outcome")).to_contain_text("[0.5, 0.75", timeout=30_000)
     assert len({"1 of 4", "2 of 4", "3 of 4"}.intersection(words_of(watch))) >= 2
 
 
