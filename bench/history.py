@@ -31,6 +31,7 @@ WORKERS = tuple(f"celery@worker-{letter}" for letter in "abcd")
 QUEUES = ("celery", "mail", "reports")
 BATCH = 2000
 SECONDS_APART = 0.4
+LOT = 1_000_000
 LIVE = 300
 """How many of the newest runs have not ended."""
 
@@ -43,10 +44,10 @@ def make(path: Path, count: int) -> None:
     )
     engine = create_engine(f"sqlite:///{path}")
     event.listen(engine, "connect", lambda connection, _: [connection.execute(pragma) for pragma in SQLITE_PRAGMAS])
-    fill(engine, min(count, 1_000_000))
+    fill(engine, min(count, LOT))
     engine.dispose()
-    for part in range(1, count // 1_000_000):
-        multiply(path, part)
+    if count > LOT:
+        multiply(path, count // LOT)
 
 
 def fill(engine: Engine, count: int) -> None:
@@ -135,26 +136,36 @@ def joined(events: list[dict[str, Any]]) -> Facts:
     return known
 
 
+SETTLED = "FROM task_runs WHERE phase > 0"
+HASTY_PRAGMAS = ("PRAGMA synchronous=OFF", "PRAGMA cache_size=-1000000", "PRAGMA temp_store=FILE")
 TIMES = "state_at created_at sent_at received_at started_at outcome_at worker_at".split()
 
 
-def multiply(path: Path, part: int) -> None:
-    """Add the newest million runs once more, ``part`` lengths of it earlier."""
-    seconds = part * 1_000_000 * SECONDS_APART
-    shift, length = int(seconds * 1e6) << BITS, int(1_000_000 * SECONDS_APART * 1e6) << BITS
-    moved = {"id": f"id - {shift}", "task_id": "lower(hex(randomblob(18)))"}
-    moved |= {name: f"{name} - {seconds}" for name in TIMES}
+def multiply(path: Path, times: int) -> None:
+    """Make of a million runs ``times`` as many: the same ones again and again, each lot a lot's length earlier."""
     names = [column.name for column in runs.c]
-    newest = f"FROM task_runs WHERE phase > 0 AND id > (SELECT max(id) FROM task_runs) - {length}"
     with sqlite3.connect(path) as database:
-        for pragma in SQLITE_PRAGMAS:
+        for pragma in (*SQLITE_PRAGMAS, *HASTY_PRAGMAS):
             database.execute(pragma)
-        rows = database.execute(f"SELECT {', '.join(column.name for column in index.COLUMNS)} {newest}")
+        rows = database.execute(f"SELECT {', '.join(column.name for column in index.COLUMNS)} {SETTLED}")
         labels = [item[0] for item in rows.description]
-        words = ((row[0] - shift, " ".join(index.words_of(dict(zip(labels, row, strict=True))))) for row in rows)
-        database.executemany("INSERT INTO run_words(rowid, words) VALUES (?, ?)", words)
-        copies = ", ".join(moved.get(name, name) for name in names)
-        database.execute(f"INSERT INTO task_runs ({', '.join(names)}) SELECT {copies} {newest}")
+        database.execute("CREATE TEMP TABLE first_words (id INTEGER PRIMARY KEY, words TEXT)")
+        words = ((row[0], " ".join(index.words_of(dict(zip(labels, row, strict=True))))) for row in rows)
+        database.executemany("INSERT INTO first_words VALUES (?, ?)", words)
+        oldest = database.execute("SELECT min(id) FROM task_runs").fetchone()[0]
+        for part in range(1, times):
+            seconds = part * LOT * SECONDS_APART
+            shift = int(seconds * 1e6) << BITS
+            moved = {"id": f"id - {shift}", "task_id": "lower(hex(randomblob(18)))"}
+            moved |= {name: f"{name} - {seconds}" for name in TIMES}
+            copies = ", ".join(moved.get(name, name) for name in names)
+            database.execute(
+                f"INSERT INTO task_runs ({', '.join(names)}) SELECT {copies} {SETTLED} AND id >= {oldest} ORDER BY id"
+            )
+            database.execute(
+                f"INSERT INTO run_words(rowid, words) SELECT id - {shift}, words FROM first_words ORDER BY id"
+            )
+            database.commit()
     database.close()
 
 
