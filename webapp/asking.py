@@ -15,7 +15,7 @@ from webapp.known import known_values
 from webapp.models import TaskRun
 from webapp.states import FAILURE, GROUPS, LIVE, OTHER, SUCCESS, phase
 from webapp.text import NAME_MAX
-from webapp.words import ARGS, ERROR, RESULT, asked, needs_look, tag, text_words
+from webapp.words import ARGS, ERROR, RESULT, asked, begins_a_word, needs_look, tag, text_words
 
 runs = TaskRun.__table__
 
@@ -163,15 +163,16 @@ def _add_text(plan: Plan, term: Term) -> None:
 
 def _check(places: tuple[str, ...], term: Term, by_words: bool, by_letters: bool) -> Check:
     """Return a function that says whether what was typed is in one of a row's texts, by words, by letters or both."""
-    letters = term.value.lower()
+    letters = term.value.lower() if by_letters else ""
     words = {place: asked(place, term.value) for place in places}
 
     def has(row: Row[Any]) -> bool:
         for place in places:
             text = " ".join(part for name in _PLACE_OF_FIELD[place] if (part := getattr(row, name)))
-            if not text or (by_letters and letters not in text.lower()):
+            lower = text.lower() if by_letters else ""
+            if not text or letters not in lower:
                 continue
-            if not by_words or text_words(place, text).issuperset(words[place]):
+            if not by_words or begins_a_word(letters, lower) or text_words(place, text).issuperset(words[place]):
                 return True
         return False
 

@@ -74,8 +74,8 @@ def arguments(args: str | None, kwargs: str | None, exact: bool) -> str:
     """
     if exact:
         try:
-            positional, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
-            parts = [python(value) for value in positional]
+            parts = [python(value) for value in json.loads(args or "[]")]
+            named = {} if kwargs in (None, "", "{}") else json.loads(kwargs)
             return ", ".join(parts + [f"{clean(str(key))}={python(value)}" for key, value in named.items()])
         except (ValueError, TypeError, AttributeError, RecursionError):
             # Cut, or nested deeper than can be read: the text itself is the best there is.

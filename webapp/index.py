@@ -110,15 +110,15 @@ def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> 
     return f"{text} {no} ({f' {either} '.join(unwanted)})" if unwanted else text
 
 
-def matching(dialect: str, direction: str) -> str:
-    """Return the SQL for the ids between ``:low`` and ``:high`` that match ``:match``, at most ``:limit``.
-
-    ``direction`` is ASC or DESC, or nothing where the order does not matter.
-    """
+def matching(dialect: str) -> str:
+    """Return what is to follow a SELECT: the entries between ``:low`` and ``:high`` that match ``:match``."""
     name, condition = (
         ("rowid", "run_words MATCH :match") if dialect == "sqlite" else ("id", "words @@ CAST(:match AS tsquery)")
     )
-    order = f"ORDER BY {name} {direction} " if direction else ""
-    return (
-        f"SELECT {name} AS id FROM run_words WHERE {condition} AND {name} > :low AND {name} < :high {order}LIMIT :limit"  # noqa: S608
-    )
+    return f"FROM run_words WHERE {condition} AND {name} > :low AND {name} < :high"
+
+
+def matching_ids(dialect: str, direction: str) -> str:
+    """Return the SQL for the ids of the first ``:limit`` of them; ``direction`` is ASC or DESC."""
+    name = "rowid" if dialect == "sqlite" else "id"
+    return f"SELECT {name} AS id {matching(dialect)} ORDER BY {name} {direction} LIMIT :limit"

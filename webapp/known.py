@@ -50,10 +50,20 @@ class Known:
 
 _OF_KIND: Final = text("SELECT value FROM known_values WHERE kind = :kind ORDER BY value LIMIT :cap")
 
+_OF_ALL: Final = text("SELECT kind, value FROM known_values ORDER BY value LIMIT :cap")
+
 
 def known_values(connection: Connection, kind: str) -> list[str]:
     """Return the values of a kind in order, at most ``CAP``."""
-    return list(connection.execute(_OF_KIND, {"kind": kind, "cap": CAP}).scalars())
+    return list(connection.execute(_OF_KIND, {"kind": kind, "cap": CAP}).scalars().all())
+
+
+def offered(connection: Connection) -> dict[str, list[str]]:
+    """Return the values of every kind, as ``known_values`` does of one."""
+    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for kind, value in connection.execute(_OF_ALL, {"cap": len(KINDS) * CAP}).all():
+        found[kind].append(value)
+    return {kind: names[:CAP] for kind, names in found.items()}
 
 
 def forget(connection: Connection, before: float) -> int:

@@ -95,6 +95,15 @@ def needs_look(typed: str) -> bool:
     return len(found) > 1 or any(len(piece) > LONGEST and not _NUMBER.fullmatch(piece) for piece in found)
 
 
+def begins_a_word(typed: str, text: str) -> bool:
+    """Say whether a text certainly has all words of what was typed, since that stands there from a word's beginning.
+
+    Both in small letters. Next to a digit it is not certain, as that may be a part of a longer number.
+    """
+    at = text.find(typed, 0, TEXT_MAX) if typed and typed[0].isalpha() and typed[-1].isalpha() else -1
+    return at == 0 or (at > 0 and not text[at - 1].isalnum())
+
+
 def run_words(
     phase: int, tags: Sequence[tuple[str, str | None]], args: str | None, result: str | None, error: str | None
 ) -> list[str]:

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 
 from tests.support import wait_until
+from webapp.counting import COUNT_CAP
 from webapp.extensions import db
-from webapp.listing import COUNT_CAP
 from webapp.merge import merge
 from webapp.queries import RECORDER_STALE, recorders, runs, workers
 from webapp.recorder.events import facts_of

@@ -15,10 +15,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, delete, insert, select
 
+from webapp.counting import counts
 from webapp.extensions import db
 from webapp.filters import SORTS, Cursor, Filter
+from webapp.finding import WINDOW
 from webapp.ids import first_id
-from webapp.listing import WINDOW, counts, everything, newer_than, newest_id, page
+from webapp.listing import everything, newer_than, newest_id, page
 from webapp.merge import Facts, merge
 from webapp.outbox import Message, new_row
 from webapp.queries import bump, runs

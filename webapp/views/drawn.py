@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from flask import Flask, current_app, render_template
 
 from webapp import queries
+from webapp.counting import COUNT_CAP
 from webapp.extensions import db
+from webapp.filters import Filter
 from webapp.queries import Environment
 
 FRESH: Final = 0.05
 """Seconds for which the state of the environment is not asked for again, however many pages poll."""
 KEPT: Final = 64
 """Regions kept by each process, some 30 KB each."""
+STILL_MANY: Final = 60.0
+"""Seconds for which a count that went beyond its cap is taken to do so still; only pruning could change it."""
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class Drawn:
     environment: Environment | None = None
     asked_at: float = 0.0
     regions: dict[Hashable, Region] = field(default_factory=dict)
+    many: dict[Hashable, tuple[float, frozenset[int]]] = field(default_factory=dict)
 
 
 def init_app(app: Flask) -> None:
@@ -73,3 +78,24 @@ def region(key: Hashable, make: Callable[[], dict[str, Any]]) -> Region:
         for old in list(store.regions)[: max(len(store.regions) - KEPT, 0)]:
             store.regions.pop(old, None)
     return known
+
+
+def many(wanted: Filter) -> frozenset[int]:
+    """Return the phases of which a filter has lately been seen to have more runs than are counted."""
+    store: Drawn = current_app.extensions["drawn"]
+    until, phases = store.many.get(_counted(wanted), (0.0, frozenset()))
+    return phases if time.monotonic() < until else frozenset()
+
+
+def note_many(wanted: Filter, totals: dict[int, tuple[int, bool]]) -> None:
+    """Note which phases went beyond the cap."""
+    store: Drawn = current_app.extensions["drawn"]
+    if not many(wanted):
+        phases = frozenset(number for number, (count, more) in totals.items() if more and count == COUNT_CAP)
+        store.many[_counted(wanted)] = (time.monotonic() + STILL_MANY, phases)
+        for old in list(store.many)[: max(len(store.many) - KEPT, 0)]:
+            store.many.pop(old, None)
+
+
+def _counted(wanted: Filter) -> Hashable:
+    return replace(wanted, state="", sort="", cursor=None, top=None)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from webapp import queries
-from webapp.listing import Key
+from webapp.finding import Key
 from webapp.views import present
 
 KEPT: Final = 4000

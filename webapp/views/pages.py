@@ -14,7 +14,7 @@ from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
-from webapp.known import known_values
+from webapp.known import offered
 from webapp.launching import launch, send_again
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
@@ -33,7 +33,7 @@ def _render_index(fields: list[forms.Field], problem: str = "") -> str:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
         region = regions.list_region(connection, wanted, queries.environment(connection))
-        names = {kind: known_values(connection, kind) for kind in ("task", "worker", "queue")}
+        names = offered(connection)
     return render_template(
         "runs/index.html",
         **region,

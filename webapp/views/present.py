@@ -26,7 +26,7 @@ CLIP: Final = 200
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Badge:
     """A dot and a word. ``live`` breathes; ``hollow`` is for what has not left this site yet."""
 
@@ -36,7 +36,7 @@ class Badge:
     hollow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Moment:
     """One time in three spellings: for the browser, for a list and exact."""
 
@@ -59,7 +59,7 @@ class Progress:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ListedRun:
     """A run as one line of the ledger."""
 

@@ -11,14 +11,15 @@ from flask import current_app, url_for
 from markupsafe import Markup
 from sqlalchemy import Connection, Row
 
-from webapp import fmt, listing
+from webapp import counting, fmt, listing
+from webapp.counting import COUNT_CAP
 from webapp.errors import TooSlowError
 from webapp.filters import Filter
 from webapp.limits import time_limit
-from webapp.listing import COUNT_CAP, NEW_CAP, Page
+from webapp.listing import NEW_CAP, Page
 from webapp.queries import Environment
 from webapp.states import DOUBTS, GROUPS, LIVE, is_settled, look
-from webapp.views import ledger, present
+from webapp.views import drawn, ledger, present
 
 
 class Unknown(str):
@@ -50,7 +51,8 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
     try:
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
             found = listing.page(connection, wanted)
-            totals = listing.counts(connection, wanted)
+            totals = counting.counts(connection, wanted, drawn.many(wanted))
+            drawn.note_many(wanted, totals)
             if top is None and not wanted.cursor and found.keys:
                 top = listing.newest_id(connection)
             elif top is not None and not wanted.cursor:
