@@ -29,7 +29,6 @@ SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout=5000",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-32000",
-    "PRAGMA mmap_size=268435456",
 )
 
 POSTGRESQL_OPTIONS = (
