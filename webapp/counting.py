@@ -54,10 +54,9 @@ def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
     else:
         source = index.matching(connection.dialect.name)
         values["match"] = match(connection, plan, [number])
-    # Stepping over the first ones costs half of counting them.
-    if connection.execute(text(f"SELECT 1 {source} LIMIT 1 OFFSET {COUNT_CAP}"), values).first():
-        return COUNT_CAP, True
-    return connection.execute(text(f"SELECT count(*) {source}"), values).scalar_one(), False
+    capped = f"FROM (SELECT 1 {source} LIMIT {COUNT_CAP + 1}) AS few"
+    found = connection.execute(text(f"SELECT count(*) {capped}"), values).scalar_one()
+    return min(found, COUNT_CAP), found > COUNT_CAP
 
 
 def _count_in_window(connection: Connection, plan: Plan) -> dict[int, tuple[int, bool]]:

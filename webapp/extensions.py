@@ -28,7 +28,7 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous=NORMAL",
     "PRAGMA busy_timeout=5000",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-32000",
+    "PRAGMA cache_size=-16000",
 )
 
 POSTGRESQL_OPTIONS = (
@@ -48,7 +48,7 @@ def init_app(app: Flask) -> None:
     is_sqlite = app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite")
     app.config.setdefault(
         "SQLALCHEMY_ENGINE_OPTIONS",
-        {"pool_size": app.config["WEB_THREADS"] + 2, "max_overflow": 8, "pool_timeout": 5}
+        {"pool_size": app.config["WEB_THREADS"] + 2, "max_overflow": 8, "pool_timeout": 5, "pool_use_lifo": True}
         | ({} if is_sqlite else _postgresql(app.config["SQLALCHEMY_DATABASE_URI"])),
     )
     db.init_app(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,9 +92,22 @@ def take_turn(connection: Connection) -> None:
     connection.execute(_TURN)
 
 
+AMONG: Final = {
+    "sqlite": "task_runs.id IN (SELECT value FROM json_each(:ids))",
+    "postgresql": "task_runs.id = ANY(CAST(:ids AS bigint[]))",
+}
+"""The condition that a run is one of many, by dialect; as a parameter for each it would cost more than the search."""
+_LISTED_AMONG: Final = {dialect: _SELECT_LISTED.where(text(condition)) for dialect, condition in AMONG.items()}
+
+
+def among(connection: Connection, ids: Sequence[int]) -> str | list[int]:
+    """Return the value of ``:ids`` in ``AMONG``."""
+    return json.dumps(ids) if connection.dialect.name == "sqlite" else list(ids)
+
+
 def listed(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
     """Return the runs with these row ids as a list shows them, in any order."""
-    return connection.execute(_SELECT_LISTED.where(runs.c.id.in_(ids))).all()
+    return connection.execute(_LISTED_AMONG[connection.dialect.name], {"ids": among(connection, ids)}).all()
 
 
 def run_by_id(connection: Connection, task_id: str) -> Row[Any] | None:
