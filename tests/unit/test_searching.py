@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from webapp import limits
 from webapp.errors import TooSlowError
 from webapp.extensions import db
 from webapp.limits import time_limit
@@ -153,6 +154,17 @@ def test_a_search_that_takes_too_long_is_stopped_and_harms_nothing(app: Flask) -
         with pytest.raises(TooSlowError, match="took longer than"), time_limit(connection, 0.2):
             connection.execute(text(f"{numbers} SELECT count(*) FROM n"))
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_a_page_whose_search_takes_too_long_says_what_to_do(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened("a")
+    monkeypatch.setattr(limits, "STEPS", 1)
+    monkeypatch.setitem(app.config, "QUERY_SECONDS", 0.0)
+    page = client.get("/?q=division").text
+    assert "The search took longer than 0 seconds and was stopped. Name a task" in page
+    assert calls(page) == 0
 
 
 def test_a_run_is_found_by_its_id(app: Flask, client: FlaskClient) -> None:
