@@ -21,14 +21,19 @@ COUNT_WINDOW: Final = 1000
 """Most runs that are counted where several conditions must be compared for each."""
 
 
-def counts(connection: Connection, wanted: Filter, many: Collection[int] = ()) -> dict[int, tuple[int, bool]]:
+def counts(
+    connection: Connection, wanted: Filter, many: Collection[int] = (), plan: Plan | None = None
+) -> dict[int, tuple[int, bool]]:
     """Return for each phase how many runs fit the filter but for its state, and whether there may be more.
+
+    ``plan`` is that of the filter, where it is known already.
 
     None goes beyond ``COUNT_CAP``. Live runs that only their text can tell are counted in a window. The phases in
     ``many`` are known to have more, and not counted once again.
     """
     others = tuple(term for term in wanted.terms if term.field != "state" or term.negated)
-    plan = plan_of(connection, replace(wanted, state="", terms=others, cursor=None), time.time())
+    if plan is None or others != wanted.terms:
+        plan = plan_of(connection, replace(wanted, state="", terms=others, cursor=None), time.time())
     if plan.nothing:
         return dict.fromkeys(PHASES, (0, False))
     if plan.look or plan.task_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection, Row
 
 from webapp import counting, fmt, listing
+from webapp.asking import plan_of
 from webapp.counting import COUNT_CAP
 from webapp.errors import TooSlowError
 from webapp.filters import Filter
@@ -50,8 +52,9 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
     found, totals, fresh, top = Page(), dict.fromkeys(range(4), (0, False)), 0, wanted.top
     try:
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
-            found = listing.page(connection, wanted)
-            totals = counting.counts(connection, wanted, drawn.many(wanted))
+            plan = plan_of(connection, wanted, time.time())
+            found = listing.page(connection, wanted, plan=plan)
+            totals = counting.counts(connection, wanted, drawn.many(wanted), plan)
             drawn.note_many(wanted, totals)
             if top is None and not wanted.cursor and found.keys:
                 top = listing.newest_id(connection)
