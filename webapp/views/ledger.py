@@ -34,7 +34,7 @@ def lines(connection: Connection, keys: Sequence[Key], base: str) -> list[Markup
     found = {key: line for key in wanted if (line := kept.get(key)) is not None}
     missing = [key[1] for key in wanted if key not in found]
     if missing:
-        draw = current_app.jinja_env.get_template("runs/_line.html").module.line  # type: ignore[attr-defined]
+        draw = current_app.jinja_env.get_template("_macros.html").module.line  # type: ignore[attr-defined]
         for row in queries.listed(connection, missing):
             line = draw(present.listed(row), base)
             found[base, row.id, row.changed] = kept[base, row.id, row.changed] = line
