@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, text
@@ -19,6 +21,9 @@ WINDOW: Final = 2000
 """Runs looked at one by one for one page: what the indexes cannot tell is found among so many."""
 PART: Final = 200
 """Runs of the window that are looked at before it is seen whether there are enough."""
+NEARBY: Final = 1000
+"""Runs next to a place deep in the list that are looked at before the search index is asked, whose way there is long:
+what fits a good part of all runs has a long list in the index, and enough of it is close by."""
 
 _TEXTS: Final = [runs.c[name] for name in "id changed phase args kwargs result exception".split()]
 _KEY: Final = [runs.c.id, runs.c.changed, runs.c.phase]
@@ -35,6 +40,12 @@ _LIVE: Final = select(runs.c.id).where(
 _ORDERED: Final = {up: _LIVE.order_by(runs.c.id.asc() if up else runs.c.id.desc()) for up in (False, True)}
 _WINDOWS: Final = {up: ordered.limit(WINDOW).subquery() for up, ordered in _ORDERED.items()}
 _WINDOW_END: Final = {up: ordered.offset(WINDOW - 1).limit(1) for up, ordered in _ORDERED.items()}
+_ALL: Final = select(runs.c.id).where(runs.c.id > bindparam("low"), runs.c.id < bindparam("high"))
+_NEARBY: Final = {
+    (up, size): _ALL.order_by(runs.c.id.asc() if up else runs.c.id.desc()).limit(size).subquery()
+    for up in (False, True)
+    for size in (PART, NEARBY)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +61,27 @@ class Key:
 class Found:
     """The runs of a plan in order of time, from the live rows and from the search index, merged.
 
-    ``stopped_at`` is the id at which a window ended, None when everything was seen.
+    ``stopped_at`` is the id at which a window ended, None when everything was seen. ``nearby`` says that the search
+    begins in the middle of the list, where the search index is slow to come to.
     """
 
-    def __init__(self, connection: Connection, plan: Plan, low: int, high: int, up: bool, limit: int) -> None:
-        self.connection, self.plan, self.up, self.limit = connection, plan, up, limit
+    def __init__(
+        self, connection: Connection, plan: Plan, low: int, high: int, up: bool, limit: int, nearby: bool = False
+    ) -> None:
+        self.connection, self.plan, self.up, self.limit, self.nearby = connection, plan, up, limit, nearby
         self.low, self.high = low, high
         self.stopped_at: int | None = None
 
     def find(self) -> list[Key]:
         """Return up to ``limit`` keys; after a window has ended only those up to its end."""
+        if self.low >= self.high - 1:
+            return []
         if self.plan.task_id:
             found = self._by_task_id()
         elif self.plan.by_phase:
             found = self._by_phase()
+        elif self.nearby and (close := self._close()) is not None:
+            found = close
         else:
             found = self._settled() if self.plan.phases != {LIVE} else []
             found += self._live() if LIVE in self.plan.phases else []
@@ -129,6 +147,22 @@ class Found:
 
     def _bounds(self) -> dict[str, int]:
         return {"low": self.low, "high": self.high}
+
+    def _close(self) -> list[Key] | None:
+        """Look at the runs that are next; return what fits, or None where more may fit than were seen."""
+        size = PART if self.plan.checks else NEARBY
+        window = _NEARBY[self.up, size]
+        columns = _TEXTS if self.plan.checks else _KEY
+        joined = select(*columns).select_from(window).join(runs, runs.c.id == window.c.id)
+        wanted = joined.where(runs.c.phase.in_(sorted(self.plan.phases)), *self.plan.predicates)
+        # Sorted here: asked for an order and a limit, SQLite would walk through the whole table in that order.
+        rows = sorted(self.connection.execute(wanted, self._bounds()).all(), key=itemgetter(0), reverse=not self.up)
+        fits = (row for row in rows if not self.plan.checks or self.plan.fits(row))
+        found = [_key(row) for row in islice(fits, self.limit)]
+        if len(found) >= self.limit:
+            return found
+        more = self.connection.execute(select(window.c.id).offset(size - 1), self._bounds()).first()
+        return None if more else found
 
     def _settled(self) -> list[Key]:
         """Ask the search index; where letters count as well, look at what it finds a part at a time."""

@@ -56,7 +56,7 @@ def _page_by_time(connection: Connection, wanted: Filter, plan: Plan, size: int)
         high = min(high, wanted.top + 1)
     if cursor:
         low, high = (max(low, cursor.id), high) if up else (low, min(high, cursor.id))
-    found = Found(connection, plan, low, high, up, size + 1)
+    found = Found(connection, plan, low, high, up, size + 1, nearby=cursor is not None or plan.high < ID_MAX)
     keys = found.find()
     full, keys = len(keys) > size, keys[:size]
     # Where the page stands, and where the search for more goes on in its direction, None when all was seen.
@@ -121,7 +121,7 @@ def newer_than(connection: Connection, wanted: Filter, top: int) -> int:
     plan = plan_of(connection, wanted, time.time())
     if plan.nothing:
         return 0
-    found = Found(connection, plan, max(plan.low, top), plan.high, True, NEW_CAP + 1)
+    found = Found(connection, plan, max(plan.low, top), plan.high, True, NEW_CAP + 1, nearby=True)
     return len(found.find())
 
 
