@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select
 
+from webapp.copying import copy
 from webapp.models import TaskRun
 from webapp.states import FAILURE, LIVE, OTHER, SUCCESS, phase
 from webapp.words import run_words, tag, within
@@ -58,11 +59,13 @@ def replace(connection: Connection, old: Sequence[tuple[int, Words]], new: Seque
             rows = [(id_, " ".join(words)) for id_, words in come]
             connection.exec_driver_sql("INSERT INTO run_words(rowid, words) VALUES (?, ?)", rows)
         return
-    if gone:
-        connection.exec_driver_sql("DELETE FROM run_words WHERE id = ANY(%s)", ([id_ for id_, _ in gone],))
+    if gone or come:
+        ids = [id_ for id_, _ in (*gone, *come)]
+        connection.exec_driver_sql("DELETE FROM run_words WHERE id = ANY(%s)", (ids,))
     if come:
-        statement = "INSERT INTO run_words (id, words) VALUES (%s, array_to_tsvector(%s))"
-        connection.exec_driver_sql(f"{statement} ON CONFLICT (id) DO UPDATE SET words = excluded.words", come)
+        # Between quotes a tsvector takes a word as it is; no word has a quote or a backslash.
+        vectors = ((id_, " ".join(f"'{word}'" for word in words)) for id_, words in come)
+        copy(connection, "run_words", ("id", "words"), vectors)
 
 
 def index_everything(connection: Connection) -> None:

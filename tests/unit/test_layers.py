@@ -13,7 +13,7 @@ from tests.support import ROOT
 LEVELS = {
     0: {"errors", "states", "forms", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
-    | {"finding", "counting", "listing"}
+    | {"finding", "counting", "listing", "copying"}
     | {"celery_app", "stream", "queues", "breaker", "outbox", "tasks"},
     2: {"launching", "broker", "recorder"},
     3: {"views", "cli", "security"},

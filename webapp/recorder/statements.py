@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from webapp.copying import copy
+
 PLAIN: Final = (
     "name queue origin root_id parent_id eta expires retries created_at sent_at received_at started_at runtime".split()
 )
@@ -22,6 +24,7 @@ INDEXED: Final = ("phase", "run_order", "wait_order")
 """Columns that stand in an index, which is left alone where they keep their value."""
 READ: Final = ["id", "task_id", "publish_state", *PLAIN, *KEYED, *INDEXED]
 ADDED: Final = ["id", "task_id", "publish_attempts", *PLAIN, *KEYED, *INDEXED]
+_INSERT: Final = f"INSERT INTO task_runs ({', '.join(ADDED)}) VALUES ({', '.join('?' * len(ADDED))})"  # noqa: S608
 _ADDED: Final = itemgetter(*ADDED)
 _CHANGED: Final = itemgetter(*PLAIN, *KEYED)
 
@@ -38,8 +41,11 @@ def known(connection: Connection, task_ids: Collection[str]) -> dict[str, Row[An
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows, given by the names of ``ADDED``."""
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    connection.exec_driver_sql(_insert(mark), [_ADDED(row) for row in rows])
+    values = map(_ADDED, rows)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_INSERT, list(values))
+    else:
+        copy(connection, "task_runs", ADDED, values)
 
 
 def change(connection: Connection, rows: Sequence[tuple[Row[Any], dict[str, Any]]]) -> None:
@@ -52,11 +58,6 @@ def change(connection: Connection, rows: Sequence[tuple[Row[Any], dict[str, Any]
         parts.setdefault(moved, []).append(row)
     for moved, part in parts.items():
         connection.exec_driver_sql(_update(mark, moved), part)
-
-
-@lru_cache(maxsize=2)
-def _insert(mark: str) -> str:
-    return f"INSERT INTO task_runs ({', '.join(ADDED)}) VALUES ({', '.join([mark] * len(ADDED))})"  # noqa: S608
 
 
 @lru_cache(maxsize=16)
