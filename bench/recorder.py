@@ -52,8 +52,11 @@ def measure() -> Iterator[Figure]:
 
 
 def _fill(ours: Stack) -> tuple[float, float]:
-    """Record a million tasks, a part at a time; return the memory after the first hundred thousand and at the end."""
-    broker, few, told = redis.Redis.from_url(ours.broker_url), 0.0, 0
+    """Record a million tasks, a part at a time; return the most memory up to 100,000 tasks and over the last 100,000.
+
+    Memory comes and goes with the batches, so a single look says little.
+    """
+    broker, seen, told = redis.Redis.from_url(ours.broker_url), [], 0
     while told < MANY:
         tape = record(PART)
         for start in range(0, len(tape), 200):
@@ -63,8 +66,9 @@ def _fill(ours: Stack) -> tuple[float, float]:
         # What is stored of results would fill this machine's memory, which is not what is measured.
         for name in broker.scan_iter("celery-task-meta-*", count=5000):
             broker.unlink(name)
-        few = few or (megabytes(ours.parts["recorder"].pid) if told >= FEW else 0.0)
-    return few, megabytes(ours.parts["recorder"].pid)
+        seen.append(megabytes(ours.parts["recorder"].pid))
+    looks = max(FEW // PART, 1)
+    return max(seen[:looks]), max(seen[-looks:])
 
 
 def _busy(ours: Stack) -> Figure:
