@@ -17,7 +17,7 @@ from webapp.finding import OF_PHASE, WINDOW, Found, match
 from webapp.states import LIVE
 
 COUNT_CAP: Final = 10_000
-COUNT_WINDOW: Final = 1000
+COUNT_WINDOW: Final = 500
 """Most runs that are counted where several conditions must be compared for each."""
 
 
@@ -42,31 +42,40 @@ def counts(
         more = seen.stopped_at is not None or tally.total() == WINDOW
         return {number: (tally[number], more and number in plan.phases) for number in sorted(PHASES)}
     if plan.by_phase or (len(plan.conditions) == 1 and plan.conditions[0].named and not plan.conditions[0].negated):
-        return {n: (COUNT_CAP, True) if n in many else _count(connection, plan, n) for n in sorted(PHASES)}
+        known = {n: (0, False) if n not in plan.phases else (COUNT_CAP, True) for n in PHASES - plan.phases | set(many)}
+        return _count(connection, plan, PHASES - known.keys()) | known
     return _count_in_window(connection, plan)
 
 
-def _count(connection: Connection, plan: Plan, number: int) -> tuple[int, bool]:
-    """Count one phase by a list that holds nothing else."""
-    if number not in plan.phases:
-        return 0, False
-    if number == LIVE and not plan.by_phase:
-        seen = Found(connection, plan, plan.low, plan.high, False, WINDOW)
-        return seen.count_live(), seen.stopped_at is not None
+def _count(connection: Connection, plan: Plan, phases: Collection[int]) -> dict[int, tuple[int, bool]]:
+    """Count each phase by a list that holds nothing else, all in one statement."""
+    found: dict[int, tuple[int, bool]] = {}
+    if LIVE in phases and not plan.by_phase:
+        found[LIVE] = _count_live(connection, plan)
     values: dict[str, Any] = {"low": plan.low, "high": plan.high}
-    if plan.by_phase:
-        source, values["phase"] = OF_PHASE, number
-    else:
-        source = index.matching(connection.dialect.name)
-        values["match"] = match(connection, plan, [number])
-    capped = f"FROM (SELECT 1 {source} LIMIT {COUNT_CAP + 1}) AS few"
-    found = connection.execute(text(f"SELECT count(*) {capped}"), values).scalar_one()
-    return min(found, COUNT_CAP), found > COUNT_CAP
+    parts = []
+    for number in sorted(phases - found.keys()):
+        if plan.by_phase:
+            source = OF_PHASE.replace(":phase", str(number))
+        else:
+            source = index.matching(connection.dialect.name).replace(":match", f":match{number}")
+            values[f"match{number}"] = match(connection, plan, [number])
+        capped = f"FROM (SELECT 1 {source} LIMIT {COUNT_CAP + 1}) AS few{number}"
+        parts.append(f"SELECT {number}, count(*) {capped}")
+    if parts:
+        rows = connection.execute(text(" UNION ALL ".join(parts)), values).all()
+        found |= {number: (min(count, COUNT_CAP), count > COUNT_CAP) for number, count in rows}
+    return found
+
+
+def _count_live(connection: Connection, plan: Plan) -> tuple[int, bool]:
+    seen = Found(connection, plan, plan.low, plan.high, False, WINDOW)
+    return seen.count_live(), seen.stopped_at is not None
 
 
 def _count_in_window(connection: Connection, plan: Plan) -> dict[int, tuple[int, bool]]:
     """Count the newest that fit several conditions by what their rows say; counting them all would read all lists."""
-    live = _count(connection, plan, LIVE) if LIVE in plan.phases else (0, False)
+    live = _count_live(connection, plan) if LIVE in plan.phases else (0, False)
     query = match(connection, plan)
     found: dict[int, int] = {}
     if query is not None:

@@ -133,14 +133,21 @@ class Found:
         """Return how many live runs of the window fit."""
         if self.plan.checks:
             return len(self._live())
-        statement = self._window([func.count()])
-        return int(self.connection.execute(statement, self._bounds()).scalar_one())
+        end = _WINDOW_END[self.up].scalar_subquery()
+        statement = self._joined([func.count(), end])
+        count, stopped_at = self.connection.execute(statement, self._bounds()).one()
+        if stopped_at is not None:
+            self._stop(stopped_at)
+        return int(count)
 
     def _window(self, columns: Sequence[Any]) -> Select[Any]:
         """Return the selection of the live rows of one window, and note where it ends."""
         end = self.connection.execute(_WINDOW_END[self.up], self._bounds()).scalar()
         if end is not None:
             self._stop(end)
+        return self._joined(columns)
+
+    def _joined(self, columns: Sequence[Any]) -> Select[Any]:
         window = _WINDOWS[self.up]
         joined = select(*columns).select_from(window).join(runs, runs.c.id == window.c.id)
         return joined.where(*self.plan.predicates)
