@@ -11,7 +11,8 @@ import pytest
 from tests.support import ROOT
 
 LEVELS = {
-    0: {"errors", "states", "forms", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters"},
+    0: {"errors", "states", "forms", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters"}
+    | {"signature"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
     | {"celery_app", "stream", "queues", "breaker", "outbox", "tasks"},

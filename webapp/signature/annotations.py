@@ -1,0 +1,135 @@
+"""Turns the annotations of a function into JSON schemas, each on its own, so that one that fails spoils no other."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Final
+
+import typing_extensions
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import CoreSchema, core_schema
+
+from webapp.signature.nodes import Schema
+
+NESTING_MAX: Final = 10
+"""Deepest ``list[dict[str, …]]`` in which a TypedDict is still found."""
+
+
+class Writer(GenerateJsonSchema):
+    """Writes schemas for forms: no made-up titles, decimals that can be told from texts, and no warnings."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Say nothing: a default that is no JSON is simply not shown."""
+
+    def field_title_should_be_set(self, schema: CoreSchema | Any) -> bool:
+        """Return that the name of a field is title enough."""
+        return False
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Return a text in the format "decimal", with its bounds as numbers."""
+        keywords = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+        keywords["multiple_of"] = "multipleOf"
+        bounds: dict[str, Any] = {word: schema.get(key) for key, word in keywords.items()}
+        numbers = {word: float(bound) for word, bound in bounds.items() if bound is not None}
+        return {"type": "string", "format": "decimal", **numbers}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        """Return a date and time, marked when it must not have a zone."""
+        naive = {"x-naive": True} if schema.get("tz_constraint") == "naive" else {}
+        return {"type": "string", "format": "date-time", **naive}
+
+    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
+        """Return a duration, however the code's own model writes it."""
+        return {"type": "string", "format": "duration"}
+
+
+def schemas_of(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> tuple[list[Schema | None], Schema]:
+    """Return the schema of each parameter, None for what cannot be understood, and the definitions they share."""
+    adapters = [(number, _adapter(function, parameter)) for number, parameter in enumerate(parameters)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        usable = [(number, "validation", adapter) for number, adapter in adapters if adapter is not None]
+        try:
+            made, shared = TypeAdapter.json_schemas(usable, schema_generator=Writer)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  # Foreign code is at work here; see _adapter.
+            return [None] * len(parameters), {}
+    found = {number: schema for (number, _), schema in made.items()}
+    return [found.get(number) for number in range(len(parameters))], shared.get("$defs", {})
+
+
+def _adapter(function: Callable[..., Any], parameter: inspect.Parameter) -> TypeAdapter[Any] | None:
+    """Return what knows the type of a parameter, None when nothing does.
+
+    Annotations are code of others, run by libraries in two languages: they raise whatever they like, even what is no
+    ``Exception``, and none of it may keep a worker from starting.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            adapter: TypeAdapter[Any] = TypeAdapter(_whole_type(function, parameter))
+            adapter.json_schema(schema_generator=Writer)
+            return adapter
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001
+        return None
+
+
+def _whole_type(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return the type of all that a parameter takes: a list for ``*args``, a dictionary for ``**kwargs``."""
+    if parameter.annotation is inspect.Parameter.empty:
+        single: Any = Any
+    else:
+        single = _modern(_evaluated(function, parameter.annotation))
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return list[single]
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        # The keywords may also be named one by one: **options: Unpack[Options].
+        unpacked = typing.get_origin(single) in (typing.Unpack, typing_extensions.Unpack)
+        return typing.get_args(single)[0] if unpacked else dict[str, single]
+    return single
+
+
+def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
+    """Return an annotation with the names inside its texts looked up where the function was written."""
+    inner: Any = inspect.unwrap(function)
+    inner = inspect.unwrap(getattr(inner, "__func__", inner))
+    names = getattr(inner, "__globals__", {})
+    types = {item.__name__: item for item in getattr(inner, "__type_params__", ())}
+    holder: Any = SimpleNamespace(__annotations__={"value": annotation})
+    return typing.get_type_hints(holder, names, types, include_extras=True)["value"]
+
+
+def _modern(annotation: Any, depth: int = 0) -> Any:
+    """Return an annotation whose TypedDicts pydantic accepts; before Python 3.12 those are not Python's own."""
+    if depth > NESTING_MAX:
+        return annotation
+    if typing.is_typeddict(annotation) and type(annotation).__module__ == "typing":
+        hints = typing.get_type_hints(annotation, include_extras=True)
+        wanted = annotation.__required_keys__
+        fields = {name: _needed(_modern(hint, depth + 1), name in wanted) for name, hint in hints.items()}
+        return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is None or origin is typing.Literal or not inner:
+        return annotation
+    newer = tuple(_modern(part, depth + 1) for part in inner)
+    if all(one is other for one, other in zip(inner, newer, strict=True)):
+        return annotation
+    if origin is typing.Annotated:
+        return typing.Annotated[newer]
+    if type(annotation).__name__ in ("UnionType", "_UnionGenericAlias", "Union"):
+        return typing.Union[newer]  # noqa: UP007  # Made from a tuple, it has no other spelling.
+    return origin[newer]
+
+
+def _needed(hint: Any, wanted: bool) -> Any:
+    if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
+        hint = typing.get_args(hint)[0]
+    return typing_extensions.Required[hint] if wanted else typing_extensions.NotRequired[hint]

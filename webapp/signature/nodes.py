@@ -1,0 +1,120 @@
+"""Reads JSON schemas that nobody vouches for: each keyword is taken only when it has the type it should have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+HOPS_MAX: Final = 16
+"""Most references followed to find out what a node is; a schema may refer to itself."""
+MEMBERS_MAX: Final = 50
+"""Most alternatives of a union that are looked at."""
+SCALARS: Final = ("integer", "number", "string", "boolean")
+
+
+class WrongError(ValueError):
+    """What is wrong with a value or a schema, in words for the person who gave it."""
+
+
+def as_node(value: object) -> Schema:
+    """Return a schema, and the one that allows anything for everything that is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return a list, an empty one for everything else."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """Return a text, an empty one for everything else."""
+    return value if isinstance(value, str) else ""
+
+
+def as_count(value: object) -> int | None:
+    """Return a whole number that is not negative, None for everything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def as_number(value: object) -> int | float | None:
+    """Return a finite number, None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def resolved(node: object, defs: Mapping[str, Any]) -> Schema:
+    """Return what a node refers to, with the node's own keywords on top; a circle allows anything."""
+    here = as_node(node)
+    for _ in range(HOPS_MAX):
+        parts = as_list(here.get("allOf"))
+        if len(parts) == 1:
+            inner, taken = as_node(parts[0]), "allOf"
+        elif isinstance(here.get("$ref"), str):
+            inner, taken = as_node(defs.get(here["$ref"].removeprefix("#/$defs/"))), "$ref"
+        else:
+            return here
+        here = {**inner, **{key: value for key, value in here.items() if key != taken}}
+    return {}
+
+
+def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
+    """Return the alternatives of a node, resolved and without nesting; a node that is no union is its only one.
+
+    A plain text comes last, since any text would fit it and the others would never have their turn.
+    """
+    found: list[Schema] = []
+    waiting: list[tuple[object, int]] = [(node, 0)]
+    while waiting and len(found) < MEMBERS_MAX:
+        item, depth = waiting.pop(0)
+        here = resolved(item, defs)
+        inner = _alternatives(here)
+        if inner and depth < HOPS_MAX:
+            waiting[:0] = [(part, depth + 1) for part in inner[:MEMBERS_MAX]]
+        else:
+            found.append(here)
+        waiting = waiting[: MEMBERS_MAX * 2]
+    return sorted(found, key=is_plain_text)
+
+
+def _alternatives(node: Schema) -> list[Any]:
+    types = node.get("type")
+    if isinstance(types, list) and types:
+        return [{**node, "type": name} for name in types if isinstance(name, str)]
+    return as_list(node.get("anyOf")) or as_list(node.get("oneOf"))
+
+
+def is_plain_text(node: Schema) -> bool:
+    """Tell whether any text fits a node."""
+    return node.get("type") == "string" and not {"format", "enum", "const", "pattern"} & node.keys()
+
+
+def without_null(node: object, defs: Mapping[str, Any]) -> tuple[Schema, bool]:
+    """Return the node without None, and whether None was allowed.
+
+    What is left of ``int | None`` is the node of ``int``, with the default and the description of the whole.
+    """
+    outer = resolved(node, defs)
+    parts = members(outer, defs)
+    rest = [part for part in parts if part.get("type") != "null"]
+    values = as_list(outer.get("enum"))
+    if len(parts) == 1:
+        if any(value is None for value in values):
+            return {**outer, "enum": [value for value in values if value is not None]}, True
+        return parts[0], parts[0].get("type") == "null"
+    kept = {key: value for key, value in outer.items() if key not in ("anyOf", "oneOf", "type")}
+    if len(rest) == 1:
+        return {**rest[0], **kept}, len(rest) < len(parts)
+    return {**kept, "anyOf": rest}, len(rest) < len(parts)
+
+
+def chosen(node: Schema) -> list[Any] | None:
+    """Return the values of which one has to be chosen, None when the node is not a choice."""
+    if "const" in node:
+        return [node["const"]]
+    if isinstance(node.get("enum"), list):
+        return as_list(node["enum"])
+    return [True, False] if node.get("type") == "boolean" else None

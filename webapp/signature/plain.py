@@ -1,0 +1,110 @@
+"""JSON as people type it, read strictly: nothing that a worker would read differently, or that would harm it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from webapp.checks import DEPTH_MAX, SIZE_MAX
+from webapp.signature import tagged
+from webapp.signature.nodes import WrongError
+
+NO_TAG: Final = (
+    "A dictionary with the keys __type__ and __value__ has a meaning of its own on the way to the worker. "
+    "Type the value itself, or use raw JSON."
+)
+
+
+def parse(text: str, tags: bool = False) -> Any:
+    """Return the value of a JSON text; with ``tags`` it may hold dates and the like in kombu's own form.
+
+    Raises ``WrongError`` for what is not JSON, a key given twice, a number that is not finite, half of a character
+    pair, and what is too large or nested too deep.
+    """
+    check_size(text)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _dictionary(pairs, tags),
+            parse_constant=_not_finite,
+            parse_float=_float,
+        )
+    except WrongError:
+        raise
+    except json.JSONDecodeError as fault:
+        raise WrongError(
+            f"This is not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}. "
+            'JSON looks like {"name": "Ada", "ages": [3, 4.5], "known": true, "rest": null}.'
+        ) from None
+    except ValueError:
+        raise WrongError("A number in this JSON has too many digits. Type at most 4,000.") from None
+    except RecursionError:
+        raise WrongError(f"This is nested deeper than {DEPTH_MAX} levels.") from None
+    check(value)
+    return value
+
+
+def check(value: Any) -> None:
+    """Raise ``WrongError`` when JSON cannot carry a value, or it is nested deeper than workers bear."""
+    waiting = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > DEPTH_MAX:
+            raise WrongError(f"This is nested deeper than {DEPTH_MAX} levels.")
+        if isinstance(item, str):
+            if not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
+                raise WrongError("A text holds half of a character pair, which cannot be sent.")
+        elif isinstance(item, dict):
+            for key, inner in item.items():
+                waiting += [(key, depth + 1), (inner, depth + 1)]
+        elif isinstance(item, list):
+            waiting += [(inner, depth + 1) for inner in item]
+
+
+def check_size(text: str) -> None:
+    """Raise ``WrongError`` when a text is longer than a worker is sent."""
+    size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    if size > SIZE_MAX:
+        raise WrongError(f"This is {size:,} bytes long; at most {SIZE_MAX:,} can be sent.")
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two JSON values are the same, where 1, 1.0 and true are three values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def shown(value: Any) -> str:
+    """Return a value as JSON on one line, letters as they are; for what is no JSON, as Python shows it."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return tagged.described(value)
+
+
+def _dictionary(pairs: list[tuple[str, Any]], tags: bool) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise WrongError(f"The key {json.dumps(twice)} is given twice. Give each key once.")
+    if tagged.is_tagged(made):
+        if not tags:
+            raise WrongError(NO_TAG)
+        return tagged.write(tagged.read(made))
+    return made
+
+
+def _not_finite(name: str) -> Any:
+    raise WrongError(f"{name} is not a number that JSON can carry. Type a finite number such as 2.5.")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise WrongError("A number is too large; the largest is about 1.8e308.")
+    return value

@@ -1,0 +1,100 @@
+"""Describes how a task is called, as a dictionary small enough for a worker to publish."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+from webapp.signature import docstrings
+from webapp.signature.annotations import schemas_of
+from webapp.signature.nodes import Schema
+from webapp.signature.shape import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, VERSION
+from webapp.signature.tagged import described
+
+PUBLISHED_MAX: Final = 32 * 1024
+"""Largest JSON of a description, in bytes; a larger one is reduced to the names of the parameters."""
+DEFAULT_MAX: Final = 1_000
+"""Largest JSON of a default that is kept as a value."""
+
+_KINDS: Final = {
+    inspect.Parameter.POSITIONAL_ONLY: POSITIONAL,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: EITHER,
+    inspect.Parameter.VAR_POSITIONAL: ARGS,
+    inspect.Parameter.KEYWORD_ONLY: KEYWORD,
+    inspect.Parameter.VAR_KEYWORD: KWARGS,
+}
+
+
+def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return how a task is called: its parameters with the JSON schemas of their values, and its docstring.
+
+    Pass a plain function, or ``task.run`` of a task, bound or class-based. Whatever its annotations, defaults and
+    docstring do, nothing is raised; what cannot be understood is left out. Where not even the names are known,
+    ``parameters`` is None.
+    """
+    doc = docstrings.doc_of(function)
+    summary = docstrings.summary_of(doc)
+    whole = {"version": VERSION, "summary": summary, "doc": doc, "parameters": None, "$defs": {}}
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except Exception:  # noqa: BLE001  # A signature may be computed by foreign code.
+        return whole
+    names = [_entry(parameter, "", None, brief=True) for parameter in parameters]
+    schemas, defs = schemas_of(function, parameters)
+    notes = docstrings.notes_of(doc, [parameter.name for parameter in parameters])
+    entries = [
+        _entry(parameter, notes.get(parameter.name, ""), schema)
+        for parameter, schema in zip(parameters, schemas, strict=True)
+    ]
+    brief = {**whole, "doc": "", "summary": summary[:200]}
+    for smaller in ({**whole, "parameters": entries, "$defs": defs}, {**brief, "parameters": names}):
+        if _size(smaller) <= PUBLISHED_MAX:
+            return smaller
+    return brief
+
+
+def _entry(parameter: inspect.Parameter, note: str, schema: Schema | None, brief: bool = False) -> dict[str, Any]:
+    fixed = parameter.default is inspect.Parameter.empty
+    several = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    entry: dict[str, Any] = {
+        "name": parameter.name,
+        "kind": _KINDS[parameter.kind],
+        "required": fixed and not several,
+        "help": note,
+        "schema": schema,
+    }
+    return entry if fixed or brief else {**entry, **_default(parameter.default)}
+
+
+def _default(value: Any) -> dict[str, Any]:
+    """Return a default as a value when JSON has it exactly, else as text."""
+    plain = value.value if isinstance(value, Enum) else value
+    try:
+        if _is_json(plain) and len(json.dumps(plain)) <= DEFAULT_MAX:
+            return {"default": plain}
+    except (ValueError, RecursionError):
+        pass
+    return {"default_text": described(value)}
+
+
+def _is_json(value: Any) -> bool:
+    """Tell whether JSON gives back exactly this value; a tuple would come back as a list."""
+    if isinstance(value, float):
+        return type(value) is float and math.isfinite(value)
+    if type(value) is list:
+        return all(map(_is_json, value))
+    if type(value) is dict:
+        return all(type(key) is str for key in value) and all(map(_is_json, value.values()))
+    return value is None or type(value) in (bool, int, str)
+
+
+def _size(schema: dict[str, Any]) -> int:
+    """Return the bytes of the JSON of a description; one that is no JSON counts as larger than any."""
+    try:
+        return len(json.dumps(schema, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return PUBLISHED_MAX + 1
