@@ -84,17 +84,16 @@ def _adapter(function: Callable[..., Any], parameter: inspect.Parameter) -> Type
 
 def _whole_type(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     """Return the type of all that a parameter takes: a list for ``*args``, a dictionary for ``**kwargs``."""
-    if parameter.annotation is inspect.Parameter.empty:
-        single: Any = Any
-    else:
-        single = _modern(_evaluated(function, parameter.annotation))
+    several = parameter.kind is inspect.Parameter.VAR_KEYWORD
+    bare = parameter.annotation is inspect.Parameter.empty
+    single: Any = Any if bare else _evaluated(function, parameter.annotation)
+    if several and typing.get_origin(single) in (typing.Unpack, typing_extensions.Unpack):
+        # The keywords are named one by one: **options: Unpack[Options].
+        return _modern(typing.get_args(single)[0])
+    single = _modern(single)
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         return list[single]
-    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-        # The keywords may also be named one by one: **options: Unpack[Options].
-        unpacked = typing.get_origin(single) in (typing.Unpack, typing_extensions.Unpack)
-        return typing.get_args(single)[0] if unpacked else dict[str, single]
-    return single
+    return dict[str, single] if several else single
 
 
 def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
@@ -113,8 +112,7 @@ def _modern(annotation: Any, depth: int = 0) -> Any:
         return annotation
     if typing.is_typeddict(annotation) and type(annotation).__module__ == "typing":
         hints = typing.get_type_hints(annotation, include_extras=True)
-        wanted = annotation.__required_keys__
-        fields = {name: _needed(_modern(hint, depth + 1), name in wanted) for name, hint in hints.items()}
+        fields = {name: _needed(hint, name in annotation.__required_keys__, depth) for name, hint in hints.items()}
         return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None or origin is typing.Literal or not inner:
@@ -129,7 +127,10 @@ def _modern(annotation: Any, depth: int = 0) -> Any:
     return origin[newer]
 
 
-def _needed(hint: Any, wanted: bool) -> Any:
-    if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
-        hint = typing.get_args(hint)[0]
-    return typing_extensions.Required[hint] if wanted else typing_extensions.NotRequired[hint]
+def _needed(hint: Any, wanted: bool, depth: int) -> Any:
+    """Return the type of a key of a TypedDict, marked as required or not; a mark of its own counts more."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Required, typing.NotRequired):
+        hint, wanted = typing.get_args(hint)[0], origin is typing.Required
+    newer = _modern(hint, depth + 1)
+    return typing_extensions.Required[newer] if wanted else typing_extensions.NotRequired[newer]

@@ -49,10 +49,12 @@ def whole(typed: str) -> int:
 def number(typed: str) -> int | float:
     """Return a finite number, whole where it was typed whole. Raises ``WrongError``."""
     text = _short(typed)
+    if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        raise WrongError("This must be a finite number. Type one such as 2.5.")
     if not _NUMBER.fullmatch(text):
         if _NUMBER.fullmatch(text.replace(",", ".", 1)):
             raise WrongError("Write the decimal with a point, such as 2.5.")
-        raise WrongError("This is not a number. Type a finite one such as 3 or 2.5.")
+        raise WrongError("This is not a number. Type one such as 3 or 2.5.")
     if _WHOLE.fullmatch(text):
         return int(text)
     value = float(text)

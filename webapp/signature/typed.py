@@ -62,7 +62,8 @@ def _scalar(kind: str, text: str, node: Schema, defs: Mapping[str, Any]) -> Any:
             return formats.number(text)
     except WrongError as fault:
         # The example has to be within the bounds of this very field.
-        raise WrongError(f"{str(fault).partition('.')[0]}. {saying.advice(node, defs)}") from None
+        said, found, _ = str(fault).partition(" Type ")
+        raise WrongError(f"{said} {saying.advice(node, defs)}" if found else said) from None
     return text.replace("\r\n", "\n") if kind in ("text", "long") else text
 
 
