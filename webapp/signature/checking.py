@@ -18,6 +18,8 @@ STEPS_MAX: Final = 300_000
 """Most single checks of one call; 256 KB hold about 130,000 numbers."""
 DEPTH_MAX: Final = 140
 """Deepest nesting of schema and value together; a schema may contain itself."""
+FAILED_COST: Final = 100
+"""What a union that nothing fits counts for; a proper call has at most a few of them."""
 PATTERN_MAX: Final = 500
 """Longest pattern that is tried; a longer one is left to the worker."""
 MATCHED_MAX: Final = 20_000
@@ -56,6 +58,8 @@ class Checker:
             except WrongError as fault:
                 if _is_like(value, choice):
                     likely.append(fault)
+        # Where unions stand in unions, each that fits nothing may be asked about again and again.
+        self.steps -= FAILED_COST
         if len(likely) == 1:
             raise likely[0]
         raise _wrong(where, f"This must be {saying.words({'anyOf': choices}, self.defs)}.")

@@ -64,19 +64,24 @@ def resolved(node: object, defs: Mapping[str, Any]) -> Schema:
 def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
     """Return the alternatives of a node, resolved and without nesting; a node that is no union is its only one.
 
-    A plain text comes last, since any text would fit it and the others would never have their turn.
+    A plain text comes last, since any text would fit it and the others would never have their turn. What a union says
+    twice, or says of itself, is taken once.
     """
     found: list[Schema] = []
+    seen: set[str] = set()
     waiting: list[tuple[object, int]] = [(node, 0)]
     while waiting and len(found) < MEMBERS_MAX:
         item, depth = waiting.pop(0)
+        ref = as_text(as_node(item).get("$ref"))
+        if ref in seen:
+            continue
+        seen |= {ref} - {""}
         here = resolved(item, defs)
         inner = _alternatives(here)
-        if inner and depth < HOPS_MAX:
-            waiting[:0] = [(part, depth + 1) for part in inner[:MEMBERS_MAX]]
-        else:
+        if not inner:
             found.append(here)
-        waiting = waiting[: MEMBERS_MAX * 2]
+        elif depth < HOPS_MAX:
+            waiting = [*((part, depth + 1) for part in inner[:MEMBERS_MAX]), *waiting][:MEMBERS_MAX]
     return sorted(found, key=is_plain_text)
 
 

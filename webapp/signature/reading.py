@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from webapp.checks import SIZE_MAX
-from webapp.signature import plain, saying, typed
+from webapp.signature import plain, saying, tagged, typed
 from webapp.signature.checking import Checker
 from webapp.signature.fields import Field, Form
 from webapp.signature.nodes import WrongError
@@ -61,6 +61,8 @@ def read(form: Form, submitted: Submitted, zone: tzinfo = UTC) -> Reading:
     call = Call()
     placed = tuple(call.place(top, value) for top, (_, value) in zip(fields, pairs, strict=True))
     filled = replace(form, fields=placed)
+    if tagged.is_tagged(call.kwargs):
+        errors.append(plain.NO_TAG)
     if not filled.wrong and len(plain.shown([call.args, call.kwargs])) > SIZE_MAX:
         errors.append(f"All arguments together are too long; at most {SIZE_MAX:,} bytes can be sent.")
     return Reading(call.args, call.kwargs, filled, errors)
@@ -124,7 +126,8 @@ def _group(item: Field, submitted: Submitted, checker: Checker) -> tuple[Field, 
         return item, Given.NOT
     pairs = [read_field(child, submitted, checker) for child in item.children]
     filled = replace(item, children=tuple(child for child, _ in pairs))
-    return filled, {child.name: value for child, value in pairs if value is not Given.NOT}
+    values = {child.name: value for child, value in pairs if value is not Given.NOT}
+    return (replace(filled, error=plain.NO_TAG), Given.NOT) if tagged.is_tagged(values) else (filled, values)
 
 
 def _is_touched(item: Field, submitted: Submitted) -> bool:
