@@ -97,7 +97,10 @@ def survives(form: Form, submitted: dict[str, list[str]]) -> None:
     if reading.ok:
         loads(dumps([reading.args, reading.kwargs]))
         filled = fill(form, reading.args, reading.kwargs)
-        read(form, submitted_of(*filled.form.fields))
+        again = read(form, submitted_of(*filled.form.fields))
+        if form in FORMS:
+            assert filled.problems == []
+            assert (again.args, again.kwargs) == (reading.args, reading.kwargs)
         read_raw(raw_of(reading.args, reading.kwargs), form)
         preview("task", reading.args, reading.kwargs, {})
 

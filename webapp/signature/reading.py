@@ -98,7 +98,7 @@ def _value(item: Field, checker: Checker) -> Any:
     if item.state:
         if not blank:
             raise WrongError("Something is typed although None or empty is chosen. Clear one of the two.")
-        return _from_state(item)
+        return _from_state(item, checker)
     if not blank:
         plain.check_size(item.value)
         return typed.value_of(item.kind, item.value, item.schema, checker)
@@ -107,12 +107,12 @@ def _value(item: Field, checker: Checker) -> Any:
     return Given.NOT
 
 
-def _from_state(item: Field) -> Any:
+def _from_state(item: Field, checker: Checker) -> Any:
     if item.state == NONE and item.nullable:
         return None
     if item.state == EMPTY and item.may_be_empty:
         empty: dict[str, Any] = {"lines": [], "pairs": {}, "group": {}}
-        return empty.get(item.kind, "")
+        return checker.settle(empty.get(item.kind, ""), item.schema)
     raise WrongError("This cannot be None." if item.state == NONE else "This cannot be empty.")
 
 
@@ -121,7 +121,7 @@ def _group(item: Field, submitted: Submitted, checker: Checker) -> tuple[Field, 
     if item.state:
         if touched:
             raise WrongError("Something is typed although None or empty is chosen. Clear one of the two.")
-        return item, _from_state(item)
+        return item, _from_state(item, checker)
     if not touched and not item.required:
         return item, Given.NOT
     pairs = [read_field(child, submitted, checker) for child in item.children]

@@ -69,8 +69,10 @@ def text_of(value: Stamp) -> str:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        text = "base64:"
-    return "base64:" + base64.b64encode(value).decode() if text.startswith("base64:") else text
+        text = ""
+    # A blank field would say that no bytes are given at all.
+    encoded = not text or text.startswith("base64:")
+    return "base64:" + base64.b64encode(value).decode() if encoded else text
 
 
 def untagged(value: Any) -> Any:
