@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.utils.json import dumps, loads
 
 from tests.unit.test_signature_kinds import CASES, takes
-from webapp.checks import DEPTH_MAX
+from webapp.checks import DEPTH_MAX, check_arguments
 from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
 from webapp.signature.controls import scalar_kind
 from webapp.signature.fields import FIELDS_MAX, Form, form_of
@@ -265,5 +265,8 @@ def test_a_tag_cannot_be_smuggled_in_by_a_group_or_pairs() -> None:
 
 def test_what_is_sent_is_never_deeper_than_workers_bear() -> None:
     form = form_of(published({}))
-    assert read(form, {"p.a": ["[" * (DEPTH_MAX - 1) + "1" + "]" * (DEPTH_MAX - 1)]}).ok
+    deepest = read(form, {"p.a": ["[" * (DEPTH_MAX - 1) + "1" + "]" * (DEPTH_MAX - 1)]})
+    assert deepest.ok
+    check_arguments(deepest.args, deepest.kwargs)
+    assert read_raw(raw_of(deepest.args, deepest.kwargs), form)[2] == []
     assert not read(form, {"p.a": ["[" * DEPTH_MAX + "1" + "]" * DEPTH_MAX]}).ok

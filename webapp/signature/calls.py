@@ -40,10 +40,8 @@ def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict
     written as a mere text, is an error too: here everything is sent as it is written.
     """
     try:
-        call = plain.parse(text, tags=True)
-        args, kwargs = _parts(call)
-        # In a message the arguments are not inside the dictionary that holds them here, but they may be as deep.
-        plain.check([args, kwargs])
+        # The outer dictionary, and the list and the dictionary inside it, are no part of any argument.
+        args, kwargs = _parts(plain.parse(text, tags=True, around=2))
     except WrongError as fault:
         return [], {}, [str(fault)]
     if form.raw_only or form.guessed:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 
-from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
-
-from webapp.signature import formats, plain, saying, tagged
-from webapp.signature.nodes import Schema, WrongError, as_list, as_node, as_number, as_text, chosen, members, resolved
+from webapp.signature import plain, saying, scalars
+from webapp.signature.nodes import Schema, WrongError, as_list, as_node, as_text, chosen, members, resolved
 
 STEPS_MAX: Final = 300_000
 """Most single checks of one call; 256 KB hold about 130,000 numbers."""
@@ -20,10 +16,6 @@ DEPTH_MAX: Final = 140
 """Deepest nesting of schema and value together; a schema may contain itself."""
 FAILED_COST: Final = 100
 """What a union that nothing fits counts for; a proper call has at most a few of them."""
-PATTERN_MAX: Final = 500
-"""Longest pattern that is tried; a longer one is left to the worker."""
-MATCHED_MAX: Final = 20_000
-"""Longest text that is tried against a pattern."""
 
 
 @dataclass(slots=True)
@@ -88,16 +80,21 @@ class Checker:
             return self._dictionary(value, node, where, depth)
         if name == "null" and value is not None:
             raise _wrong(where, "This must be None.")
-        check = _SCALARS.get(name)
         try:
-            return check(self, value, node) if check else value
+            return scalars.settle(value, node, self.defs, self.zone)
+        except WrongError as fault:
+            raise _wrong(where, str(fault)) from None
+
+    def _amount(self, count: int, node: Schema, keyword: str, thing: str, where: str) -> None:
+        try:
+            scalars.check_amount(count, node, keyword, thing)
         except WrongError as fault:
             raise _wrong(where, str(fault)) from None
 
     def _list(self, value: Any, node: Schema, where: str, depth: int) -> list[Any]:
         if not isinstance(value, list):
             raise _wrong(where, "This must be a list, such as [1, 2].")
-        _check_amount(len(value), node, "Items", "item", where)
+        self._amount(len(value), node, "Items", "item", where)
         places = as_list(node.get("prefixItems"))
         settled = []
         for index, item in enumerate(value):
@@ -112,7 +109,7 @@ class Checker:
     def _dictionary(self, value: Any, node: Schema, where: str, depth: int) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _wrong(where, 'This must be a dictionary, such as {"name": "Ada"}.')
-        _check_amount(len(value), node, "Properties", "key", where)
+        self._amount(len(value), node, "Properties", "key", where)
         known, other = as_node(node.get("properties")), node.get("additionalProperties")
         for name in as_list(node.get("required")):
             if isinstance(name, str) and name not in value:
@@ -137,109 +134,3 @@ def _is_like(value: Any, node: Schema) -> bool:
     kinds |= {"number": (int, float), "integer": (int, float)}
     kind = kinds.get(as_text(node.get("type")))
     return kind is not None and isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _check_amount(count: int, node: Schema, keyword: str, thing: str, where: str = "") -> None:
-    least, most = as_number(node.get(f"min{keyword}")), as_number(node.get(f"max{keyword}"))
-    if (least is not None and count < least) or (most is not None and count > most):
-        allowed = "".join(saying.amount(node, keyword, thing))
-        raise _wrong(where, f"This has {count:,} {thing}{'' if count == 1 else 's'}; it must have {allowed}.")
-
-
-def _integer(checker: Checker, value: Any, node: Schema) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongError(f"This is not a whole number. {saying.advice(node, checker.defs)}")
-    _check_bounds(checker, value, node)
-    return value
-
-
-def _number(checker: Checker, value: Any, node: Schema) -> int | float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongError(f"This is not a number. {saying.advice(node, checker.defs)}")
-    _check_bounds(checker, value, node)
-    return value
-
-
-def _check_bounds(checker: Checker, value: int | float | Decimal, node: Schema) -> None:
-    tests: dict[str, Callable[[Any, Any], bool]] = {
-        "minimum": lambda given, bound: given >= bound,
-        "maximum": lambda given, bound: given <= bound,
-        "exclusiveMinimum": lambda given, bound: given > bound,
-        "exclusiveMaximum": lambda given, bound: given < bound,
-        "multipleOf": _is_multiple,
-    }
-    for keyword, test in tests.items():
-        bound = as_number(node.get(keyword))
-        if bound is not None and not test(value, bound):
-            raise WrongError(f"This number is not allowed. {saying.advice(node, checker.defs)}")
-
-
-def _is_multiple(value: int | float | Decimal, step: int | float) -> bool:
-    """Tell whether a number is a multiple of another; where that cannot be computed, the worker has to."""
-    try:
-        return Decimal(str(value)) % Decimal(str(step)) == 0
-    except (ArithmeticError, ValueError):
-        return True
-
-
-def _text(checker: Checker, value: Any, node: Schema) -> Any:
-    form = as_text(node.get("format"))
-    if form in ("decimal", "duration") and isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise WrongError(f"This is not a text. {saying.advice(node, checker.defs)}")
-    if form == "duration":
-        return formats.span(value)
-    if form == "decimal":
-        exact = formats.decimal(value)
-        _check_bounds(checker, exact, node)
-        return tagged.write(exact)
-    if form in _READERS:
-        zone = None if node.get("x-naive") is True else checker.zone
-        return tagged.write(_READERS[form](value, zone))
-    if form in ("binary", "base64url"):
-        octets = formats.octets(value)
-        _check_amount(len(octets), node, "Length", "byte")
-        return tagged.write(octets)
-    _check_amount(len(value), node, "Length", "character")
-    pattern = as_text(node.get("pattern"))
-    if pattern and not _fits(pattern, value):
-        raise WrongError(f"This does not fit the pattern {pattern}.")
-    return value
-
-
-_READERS: Final[dict[str, Callable[[str, tzinfo | None], tagged.Stamp]]] = {
-    "date": lambda text, _: formats.day(text),
-    "date-time": formats.moment,
-    "time": lambda text, _: formats.clock(text),
-    "uuid": lambda text, _: formats.identifier(text),
-}
-_SCALARS: Final[dict[str, Callable[[Checker, Any, Schema], Any]]] = {
-    "integer": _integer,
-    "number": _number,
-    "string": _text,
-}
-
-
-def _fits(pattern: str, text: str) -> bool:
-    matcher = _matcher(pattern) if len(pattern) <= PATTERN_MAX and len(text) <= MATCHED_MAX else None
-    if matcher is None:
-        return True
-    try:
-        matcher.validate_python(text)
-    except ValidationError:
-        return False
-    return True
-
-
-@lru_cache(maxsize=256)
-def _matcher(pattern: str) -> SchemaValidator | None:
-    """Return what tries a pattern, None for one that cannot be tried.
-
-    The pattern comes from elsewhere. Rust's engine takes time in proportion to the text, where Python's could take for
-    ever; it lacks looking ahead and back, and such a pattern is left to the worker.
-    """
-    try:
-        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
-    except (SchemaError, ValueError):
-        return None

@@ -16,8 +16,10 @@ NO_TAG: Final = (
 )
 
 
-def parse(text: str, tags: bool = False) -> Any:
+def parse(text: str, tags: bool = False, around: int = 0) -> Any:
     """Return the value of a JSON text; with ``tags`` it may hold dates and the like in kombu's own form.
+
+    So many levels as ``around`` says are not sent, and do not count as nesting.
 
     Raises ``WrongError`` for what is not JSON, a key given twice, a number that is not finite, half of a character
     pair, and what is too large or nested too deep.
@@ -41,13 +43,13 @@ def parse(text: str, tags: bool = False) -> Any:
         raise WrongError("A number in this JSON has too many digits. Type at most 4,000.") from None
     except RecursionError:
         raise WrongError(f"This is nested deeper than {DEPTH_MAX} levels.") from None
-    check(value)
+    check(value, around)
     return value
 
 
-def check(value: Any) -> None:
+def check(value: Any, around: int = 0) -> None:
     """Raise ``WrongError`` when JSON cannot carry a value, or it is nested deeper than workers bear."""
-    waiting = [(value, 1)]
+    waiting = [(value, 1 - around)]
     while waiting:
         item, depth = waiting.pop()
         if depth > DEPTH_MAX:

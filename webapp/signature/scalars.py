@@ -1,0 +1,133 @@
+"""Checks single values, numbers and texts, against a JSON schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
+
+from webapp.signature import formats, saying, tagged
+from webapp.signature.nodes import Schema, WrongError, as_number, as_text
+
+Defs = Mapping[str, Any]
+
+PATTERN_MAX: Final = 500
+"""Longest pattern that is tried; a longer one is left to the worker."""
+MATCHED_MAX: Final = 20_000
+"""Longest text that is tried against a pattern."""
+
+
+def settle(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
+    """Return a single value as it has to be sent. Raises ``WrongError``; a type that is not known is not checked."""
+    check = _CHECKS.get(as_text(node.get("type")))
+    return check(value, node, defs, zone) if check else value
+
+
+def check_amount(count: int, node: Schema, keyword: str, thing: str) -> None:
+    """Raise ``WrongError`` when a schema wants more or fewer characters, items or keys."""
+    least, most = as_number(node.get(f"min{keyword}")), as_number(node.get(f"max{keyword}"))
+    if (least is not None and count < least) or (most is not None and count > most):
+        allowed = "".join(saying.amount(node, keyword, thing)) or "another number of them"
+        raise WrongError(f"This has {count:,} {thing}{'' if count == 1 else 's'}; it must have {allowed}.")
+
+
+def _integer(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise WrongError(f"This is not a whole number. {saying.advice(node, defs)}")
+    _check_bounds(value, node, defs)
+    return value
+
+
+def _number(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int | float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise WrongError(f"This is not a number. {saying.advice(node, defs)}")
+    _check_bounds(value, node, defs)
+    return value
+
+
+def _check_bounds(value: int | float | Decimal, node: Schema, defs: Defs) -> None:
+    tests: dict[str, Callable[[Any, Any], bool]] = {
+        "minimum": lambda given, bound: given >= bound,
+        "maximum": lambda given, bound: given <= bound,
+        "exclusiveMinimum": lambda given, bound: given > bound,
+        "exclusiveMaximum": lambda given, bound: given < bound,
+        "multipleOf": _is_multiple,
+    }
+    for keyword, test in tests.items():
+        bound = as_number(node.get(keyword))
+        if bound is not None and not test(value, bound):
+            raise WrongError(f"This number is not allowed. {saying.advice(node, defs)}")
+
+
+def _is_multiple(value: int | float | Decimal, step: int | float) -> bool:
+    """Tell whether a number is a multiple of another; where that cannot be computed, the worker has to."""
+    try:
+        return Decimal(str(value)) % Decimal(str(step)) == 0
+    except (ArithmeticError, ValueError):
+        return True
+
+
+def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
+    form = as_text(node.get("format"))
+    if form in ("decimal", "duration") and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise WrongError(f"This is not a text. {saying.advice(node, defs)}")
+    if form == "duration":
+        return formats.span(value)
+    if form == "decimal":
+        exact = formats.decimal(value)
+        _check_bounds(exact, node, defs)
+        return tagged.write(exact)
+    if form in _READERS:
+        return tagged.write(_READERS[form](value, None if node.get("x-naive") is True else zone))
+    if form in ("binary", "base64url"):
+        octets = formats.octets(value)
+        check_amount(len(octets), node, "Length", "byte")
+        return tagged.write(octets)
+    check_amount(len(value), node, "Length", "character")
+    pattern = as_text(node.get("pattern"))
+    if pattern and not _fits(pattern, value):
+        raise WrongError(f"This does not fit the pattern {pattern}.")
+    return value
+
+
+_READERS: Final[dict[str, Callable[[str, tzinfo | None], tagged.Stamp]]] = {
+    "date": lambda text, _: formats.day(text),
+    "date-time": formats.moment,
+    "time": lambda text, _: formats.clock(text),
+    "uuid": lambda text, _: formats.identifier(text),
+}
+_CHECKS: Final[dict[str, Callable[[Any, Schema, Defs, tzinfo], Any]]] = {
+    "integer": _integer,
+    "number": _number,
+    "string": _text,
+}
+
+
+def _fits(pattern: str, text: str) -> bool:
+    matcher = _matcher(pattern) if len(pattern) <= PATTERN_MAX and len(text) <= MATCHED_MAX else None
+    if matcher is None:
+        return True
+    try:
+        matcher.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _matcher(pattern: str) -> SchemaValidator | None:
+    """Return what tries a pattern, None for one that cannot be tried.
+
+    The pattern comes from elsewhere. Rust's engine takes time in proportion to the text, where Python's could take for
+    ever; it lacks looking ahead and back, and such a pattern is left to the worker.
+    """
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except (SchemaError, ValueError):
+        return None
