@@ -24,7 +24,9 @@ def init_celery(app: Flask) -> Celery:
     """
 
     class ContextTask(Task):  # type: ignore[misc]  # Celery carries no type hints
-        """Runs inside an app context and refuses arguments that would harm a worker."""
+        """Runs inside an app context, refuses arguments that would harm a worker, and hears of cancels it missed."""
+
+        Request = "webapp.cancelled:CancellableRequest"
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             with app.app_context():

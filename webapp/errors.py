@@ -21,3 +21,7 @@ class RefusedError(VaseError, ValueError):
 
 class BrokerError(VaseError):
     """The message broker could not be reached in time."""
+
+
+class NotAllowedError(VaseError):
+    """An action that the state of a run does not allow."""

@@ -31,25 +31,34 @@ class Launched:
 
 
 def launch(
-    app: Flask, name: str, args: list[Any], kwargs: dict[str, Any] | None = None, task_id: str | None = None
+    app: Flask,
+    name: str,
+    args: list[Any],
+    kwargs: dict[str, Any] | None = None,
+    task_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    **about: str | None,
 ) -> Launched:
     """Start a run of the task ``name`` and return its task id.
 
     The row is committed before the message is published, so an accepted run is never lost: while the broker is
     away it waits in the outbox. A ``task_id`` that has been used for the same call is that call, submitted twice;
-    used for another call it is replaced. Raises ``RefusedError`` for arguments that would harm a worker, before
-    anything is stored.
+    used for another call it is replaced. ``options`` are those of ``apply_async``: queue, eta and expires as ISO 8601,
+    priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
+    would harm a worker, before anything is stored.
     """
     check_arguments(args, kwargs)
     _check_number(app, name, args, kwargs or {})
-    message = Message(task_id or str(uuid.uuid4()), name, exact_json(args), exact_json(kwargs or {}), attempts=1)
+    exact = (exact_json(args), exact_json(kwargs or {}))
+    asked = exact_json(options) if options else None
+    message = Message(task_id or str(uuid.uuid4()), name, *exact, attempts=1, options=asked)
     breaker = breaker_of(app)
     held = None if breaker.allows() else breaker.error or "the broker was away a moment ago"
-    known = _insert(app, message, held)
+    known = _insert(app, message, held, about)
     if known is not None:
         if known == (message.name, message.args, message.kwargs):
             return Launched(message.task_id)
-        return launch(app, name, args, kwargs)
+        return launch(app, name, args, kwargs, None, options, **about)
     return Launched(message.task_id, held) if held else _send(app, message)
 
 
@@ -92,12 +101,14 @@ def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]
         raise RefusedError(f"{name}: {fault}.") from None
 
 
-def _insert(app: Flask, message: Message, held: str | None) -> tuple[str, str, str] | None:
+def _insert(
+    app: Flask, message: Message, held: str | None, about: dict[str, str | None]
+) -> tuple[str, str, str] | None:
     """Commit the row, or return the call that the row of that task id stands for already."""
     for _ in range(2):
         try:
             with db.engine.begin() as connection:
-                values = new_row(app, message, time.time(), held)
+                values = new_row(app, message, time.time(), held) | about
                 connection.execute(_INSERT, {**values, "changed": bump(connection)})
             return None
         except IntegrityError:

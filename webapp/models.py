@@ -78,8 +78,28 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
     publish_due_at: Mapped[float | None] = mapped_column(Float)
     publish_error: Mapped[str | None] = mapped_column(Text)
 
+    options: Mapped[str | None] = mapped_column(Text)
+    """JSON of what was asked of the message when the run was submitted here: queue, eta, expires, priority."""
+    note: Mapped[str | None] = mapped_column(Text)
+    """What the person who submitted it wrote about it."""
+    retry_of: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    """The run that was run again."""
+
     __table_args__ = (
         UniqueConstraint("task_id", name="uq_task_runs_task_id"),
+        Index(
+            "ix_task_runs_retry_of",
+            "retry_of",
+            sqlite_where=db.text("retry_of IS NOT NULL"),
+            postgresql_where=db.text("retry_of IS NOT NULL"),
+        ),
+        Index(
+            "ix_task_runs_root",
+            "root_id",
+            "id",
+            sqlite_where=db.text("root_id IS NOT NULL"),
+            postgresql_where=db.text("root_id IS NOT NULL"),
+        ),
         Index("ix_task_runs_phase", "phase", "id"),
         Index("ix_task_runs_run_order", "run_order", "id", "phase"),
         Index("ix_task_runs_wait_order", "wait_order", "id", "phase"),
@@ -127,6 +147,101 @@ class Worker(db.Model):  # type: ignore[name-defined, misc]
     online: Mapped[bool] = mapped_column(Boolean, default=True)
     durable: Mapped[bool] = mapped_column(Boolean, default=False)
     """Whether its events also go to the stream, where they wait for a recorder that is away."""
+    pool: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    """Which kind of pool it has, such as ``celery.concurrency.prefork:TaskPool``; None until it was asked."""
+
+
+class Cancel(db.Model):  # type: ignore[name-defined, misc]
+    """That somebody wants a run not to happen, and how far that got: requested, acknowledged, ended."""
+
+    __tablename__ = "cancels"
+
+    task_id: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
+    requested_at: Mapped[float] = mapped_column(Float)
+    terminate: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether the process that runs it is to be ended as well."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    bulk_id: Mapped[int | None] = mapped_column(BigInteger)
+    told_at: Mapped[float | None] = mapped_column(Float)
+    """When workers were last told."""
+    acknowledged_at: Mapped[float | None] = mapped_column(Float)
+    acknowledged_by: Mapped[str | None] = mapped_column(Text)
+    """The workers that answered, separated by spaces."""
+    ended_at: Mapped[float | None] = mapped_column(Float)
+    """When nothing more was to be done: the run has ended, in this way or another."""
+
+    __table_args__ = (
+        Index(
+            "ix_cancels_open",
+            "requested_at",
+            sqlite_where=db.text("ended_at IS NULL"),
+            postgresql_where=db.text("ended_at IS NULL"),
+        ),
+    )
+
+
+class WorkerTask(db.Model):  # type: ignore[name-defined, misc]
+    """That a worker knows a task, and by which schema, where it told one."""
+
+    __tablename__ = "worker_tasks"
+
+    hostname: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
+    name: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
+    schema_hash: Mapped[str | None] = mapped_column(String(32))
+
+
+class TaskSchema(db.Model):  # type: ignore[name-defined, misc]
+    """How a task is called, as a worker described it."""
+
+    __tablename__ = "task_schemas"
+
+    hash: Mapped[str] = mapped_column(String(32), primary_key=True)
+    schema: Mapped[str] = mapped_column(Text)
+
+
+class Preset(db.Model):  # type: ignore[name-defined, misc]
+    """A call of a task under a name; ``call`` is JSON with args, kwargs and options."""
+
+    __tablename__ = "presets"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    task: Mapped[str] = mapped_column(String(NAME_MAX))
+    label: Mapped[str] = mapped_column(String(100))
+    call: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (UniqueConstraint("task", "label", name="uq_presets_task_label"),)
+
+
+class BulkAction(db.Model):  # type: ignore[name-defined, misc]
+    """One action on many runs, carried out by the recorder: which ones, how far it is, and how it went."""
+
+    __tablename__ = "bulk_actions"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    """retry or cancel."""
+    state: Mapped[str] = mapped_column(String(10), default="running")
+    """running, done or aborted."""
+    query: Mapped[str] = mapped_column(Text)
+    """The filter, frozen: as the address of a list spells it, its times made absolute."""
+    picked: Mapped[str | None] = mapped_column(Text)
+    """JSON of the ids of single runs that were selected, where it was not all that fit."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float)
+    ended_at: Mapped[float | None] = mapped_column(Float)
+    low: Mapped[int] = mapped_column(BigInteger, default=-1)
+    cursor: Mapped[int] = mapped_column(BigInteger)
+    """Runs with this id and greater ones have been dealt with."""
+    total: Mapped[int] = mapped_column(Integer)
+    """How many runs fitted when it was asked for, as far as they were counted."""
+    more: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether there were more than were counted."""
+    rate: Mapped[float] = mapped_column(Float)
+    """Most runs a second."""
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    """Runs on which it was not possible, of those done."""
+    last_error: Mapped[str | None] = mapped_column(Text)
 
 
 class Known(db.Model):  # type: ignore[name-defined, misc]

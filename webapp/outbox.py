@@ -36,7 +36,7 @@ ATTEMPTS_MAX: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published for a run. ``args`` and ``kwargs`` are JSON."""
+    """What is published for a run. ``args`` and ``kwargs`` are JSON, and so are ``options``, where there are any."""
 
     task_id: str
     name: str
@@ -44,6 +44,7 @@ class Message:
     kwargs: str
     attempts: int = 0
     queue: str | None = None
+    options: str | None = None
 
 
 def publish(app: Flask, message: Message) -> None:
@@ -52,7 +53,8 @@ def publish(app: Flask, message: Message) -> None:
     A publish that raised may have been delivered all the same.
     """
     task = celery_of(app).tasks.get(message.name)
-    options = task._get_exec_options() if task else {}
+    options = dict(task._get_exec_options()) if task else {}
+    options |= json.loads(message.options) if message.options else {}
     publisher = publisher_of(app)
     try:
         with publisher.producer_pool.acquire(block=True, timeout=2) as producer:
@@ -129,10 +131,10 @@ def claim(engine: Engine, now: float, impatient: bool = False) -> list[Message]:
             mark_sent(connection, seen, now)
         unseen = [row for row in rows if row.state == "PENDING"]
         _own(connection, [row.id for row in unseen], now, version)
-    return [Message(r.task_id, r.name, r.args, r.kwargs, r.publish_attempts + 1, r.queue) for r in unseen]
+    return [Message(r.task_id, r.name, r.args, r.kwargs, r.publish_attempts + 1, r.queue, r.options) for r in unseen]
 
 
-_CLAIMED: Final = [runs.c[n] for n in ("id", "task_id", "name", "args", "kwargs", "publish_attempts", "state", "queue")]
+_CLAIMED: Final = [runs.c[name] for name in "id task_id name args kwargs publish_attempts state queue options".split()]
 
 
 def _own(connection: Connection, ids: Sequence[int], now: float, version: int) -> None:
@@ -155,7 +157,7 @@ def take(engine: Engine, task_id: str) -> Message | None:
             return None
         connection.execute(update(runs).where(runs.c.id == row.id).values(publish_attempts=0))
         _own(connection, [row.id], time.time(), version)
-    return Message(row.task_id, row.name, row.args, row.kwargs, 1, row.queue)
+    return Message(row.task_id, row.name, row.args, row.kwargs, 1, row.queue, row.options)
 
 
 def relay(app: Flask, engine: Engine, impatient: bool = False) -> int:
@@ -213,9 +215,13 @@ def new_row(app: Flask, message: Message, now: float, held: str | None = None) -
         "publish_due_at": now if held else now + LEASE,
         "publish_error": held,
     }
+    options = json.loads(message.options) if message.options else {}
     return publishing | {
         "id": new_id(now),
-        "queue": queue_of(app, message.name),
+        "queue": options.get("queue") or queue_of(app, message.name),
+        "options": message.options,
+        "eta": options.get("eta"),
+        "expires": options.get("expires"),
         "task_id": message.task_id,
         "name": message.name,
         "args": message.args,

@@ -16,6 +16,7 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.outbox import relay
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
+from webapp.recorder.cancels import follow
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
@@ -54,6 +55,7 @@ class Upkeep:
         self.repair = Repair(app.config["DOUBT_SECONDS"])
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
+        self.newcomer = False
         self.jobs: list[tuple[float, Callable[[], None]]] = [
             (2.0, self._beat),
             (0.5, self._relay),
@@ -66,6 +68,7 @@ class Upkeep:
             (self.repair.period, self._repair),
             (5.0, self._prune),
             (3600.0, partial(forget, engine, self.retention)),
+            (0.5, self._cancels),
             (10.0, self._enable_events),
         ]
 
@@ -84,6 +87,7 @@ class Upkeep:
         now = time.monotonic()
         if self.recorder.new_worker.is_set():
             self.recorder.new_worker.clear()
+            self.newcomer = True
             self.call_until = now + NEWCOMER_SECONDS
         return now < self.call_until and now - self.called_at >= 1.0
 
@@ -141,6 +145,11 @@ class Upkeep:
         if self.stream.made and not self.stream.caught_up(within=2 * self.repair.period):
             return
         self.repair.look(self.engine, self.celery, self.recorder.workers, self.recorder.batch.value_max)
+
+    def _cancels(self) -> None:
+        if self.broker_error is None:
+            follow(self.app, self.engine, newcomer=self.newcomer)
+            self.newcomer = False
 
     def _prune(self) -> None:
         prune(self.engine, self.retention, self.app.config["RETENTION_MAX_RUNS"], seconds=1.0)

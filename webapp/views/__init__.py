@@ -10,9 +10,21 @@ if TYPE_CHECKING:
 
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
-    from webapp.views import assets, changes, downloads, drawn, faults, fragments, ledger, pages, probes, status
+    from webapp.views import (
+        actions,
+        assets,
+        changes,
+        downloads,
+        drawn,
+        faults,
+        fragments,
+        ledger,
+        pages,
+        probes,
+        status,
+    )
 
-    for module in (pages, fragments, changes, downloads, probes, status):
+    for module in (pages, fragments, changes, downloads, probes, status, actions):
         app.register_blueprint(module.blueprint)
     assets.init_app(app)
     ledger.init_app(app)

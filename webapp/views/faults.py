@@ -9,7 +9,7 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from webapp.views.regions import Unknown
+from webapp.views.run_region import Unknown
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.text import clean
 from webapp.views import completing, drawn, regions
+from webapp.views.run_region import run_region, run_version
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
 
@@ -46,9 +47,10 @@ def run() -> str | Response:
     around = drawn.environment()
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, clean(request.args.get("task_id", "")))
-    if row is None or regions.run_version(around, row.changed) == request.args.get("v"):
-        return unchanged()
-    return render_template("runs/_run_poll.html", **regions.run_region(row, around, celery_of(current_app)))
+        if row is None or run_version(around, row.changed) == request.args.get("v"):
+            return unchanged()
+        context = run_region(connection, row, around, celery_of(current_app))
+    return render_template("runs/_run_poll.html", **context)
 
 
 @blueprint.get("/complete")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
-from urllib.parse import urlencode
 
-from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from webapp import forms, queries
@@ -15,10 +13,12 @@ from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
 from webapp.known import offered
-from webapp.launching import launch, send_again
+from webapp.launching import launch
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views import regions
+from webapp.views.launched import key_of, tell_how_it_went
+from webapp.views.run_region import Unknown, run_region
 
 blueprint = Blueprint("pages", __name__)
 
@@ -62,20 +62,11 @@ def start() -> Response | tuple[str, int]:
     if any(field.error for field in fields):
         return _render_index(fields), 422
     try:
-        launched = launch(current_app, divide.name, numbers, task_id=_key(request.form.get("key")))
+        launched = launch(current_app, divide.name, numbers, task_id=key_of(request.form.get("key")))
     except RefusedError as fault:
         return _render_index(fields, str(fault)), 422
-    if launched.error:
-        flash("The broker cannot be reached. The run is kept and will be sent as soon as it is back.", "wait")
+    tell_how_it_went(launched)
     return redirect(url_for("pages.index"), 303)
-
-
-def _key(text: str | None) -> str | None:
-    """Return the form's key as the run's task id, so that a double click is one run."""
-    try:
-        return str(uuid.UUID(text or ""))
-    except ValueError:
-        return None
 
 
 @blueprint.get("/runs/<task_id>")
@@ -85,22 +76,7 @@ def run(task_id: str | None) -> str:
     wanted: str = task_id if task_id is not None else request.args.get("task_id", "")
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, clean(wanted))
-        around = queries.environment(connection)
-    if row is None:
-        abort(404, regions.Unknown(wanted[:NAME_MAX]))
-    context: dict[str, Any] = regions.run_region(row, around, celery_of(current_app))
+        if row is None:
+            abort(404, Unknown(wanted[:NAME_MAX]))
+        context = run_region(connection, row, queries.environment(connection), celery_of(current_app))
     return render_template("runs/show.html", **context)
-
-
-@blueprint.post("/send")
-def send() -> Response:
-    """Try once more to send a run that waits or could not be sent, then show it."""
-    task_id = request.form.get("task_id", "")
-    launched = send_again(current_app, clean(task_id))
-    if launched is None:
-        flash("There was nothing to send: the run is on its way or is not known.", "wait")
-    elif launched.error:
-        flash(f"The broker did not take it: {launched.error}", "bad")
-    else:
-        flash("The run was sent.", "ok")
-    return redirect(url_for("pages.run", task_id=None) + "?" + urlencode({"task_id": task_id}), 303)

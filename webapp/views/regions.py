@@ -1,16 +1,15 @@
-"""The live regions: what the list and a run's page show, and the version that tells whether it changed."""
+"""The live region of the list: what it shows, and the version that tells whether it changed."""
 
 from __future__ import annotations
 
 import time
 import zlib
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from celery import Celery
 from flask import current_app, url_for
 from markupsafe import Markup
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from webapp import counting, fmt, listing
 from webapp.asking import plan_of
@@ -20,14 +19,8 @@ from webapp.filters import Filter
 from webapp.limits import time_limit
 from webapp.listing import NEW_CAP, Page
 from webapp.queries import Environment
-from webapp.states import DOUBTS, GROUPS, LIVE, is_settled, look
-from webapp.views import drawn, ledger, present
-
-
-class Unknown(str):
-    """The task id of a run that is not known, as the description of a 404."""
-
-    __slots__ = ()
+from webapp.states import GROUPS, LIVE, look
+from webapp.views import drawn, ledger
 
 
 def stamp(around: Environment) -> str:
@@ -131,49 +124,3 @@ def _tabs(wanted: Filter, totals: dict[int, tuple[int, bool]], base: str) -> lis
         }
         for group, label, count in tabs
     ]
-
-
-def run_region(row: Row[Any], around: Environment, celery: Celery) -> dict[str, Any]:
-    """Return the template's context of one run."""
-    return {
-        "around": around,
-        "run": present.listed(row),
-        "row": row,
-        "timeline": present.timeline(row),
-        "arguments": present.argument_lines(row, celery),
-        "arguments_note": present.source_of_arguments(row),
-        "result": present.result_text(row),
-        "facts": _facts(row),
-        "live": not is_settled(row.state),
-        "doubted": row.state in DOUBTS,
-        "flower": flower_link(row.task_id),
-        "poll": url_for("fragments.run", task_id=row.task_id, v=run_version(around, row.changed)),
-    }
-
-
-def run_version(around: Environment, changed: int) -> str:
-    """Return the version of one run's page."""
-    return f"{changed}{'r' if around.recorder_ok else 's'}"
-
-
-def flower_link(task_id: str) -> str:
-    """Return the address of the same run in Flower."""
-    return f"{current_app.config['FLOWER_URL']}/task/{quote(task_id, safe='')}"
-
-
-def _facts(row: Row[Any]) -> list[tuple[str, str]]:
-    starts = sum(1 for _, what, _ in present.attempts_of(row) if what == "started")
-    facts = [
-        ("Task", row.name),
-        ("Queue", row.queue),
-        ("Worker", row.worker),
-        ("Waited", fmt.duration(present.waited(row)) if row.started_at is not None else None),
-        ("Ran", fmt.duration(took) if (took := present.ran(row)) is not None else None),
-        ("Attempts", str(starts) if starts else None),
-        ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
-        ("Not before", row.eta),
-        ("Expires", row.expires),
-        ("Part of", row.root_id),
-        ("Called by", row.parent_id),
-    ]
-    return [(label, value) for label, value in facts if value]

@@ -1,0 +1,50 @@
+"""Runs a run again: with the exact arguments that are kept, under a new task id, or not at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, or_, select
+
+from webapp.errors import NotAllowedError
+from webapp.merge import STORED
+from webapp.queries import runs
+
+RELATED_MAX: Final = 50
+"""Most retries of a run that are linked."""
+KEPT_OPTIONS: Final = ("queue", "priority")
+"""What a new run keeps of the options of the old one; a time that was set belongs to the old one alone."""
+
+
+def exact_call(row: Row[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of a run as they were.
+
+    Raises ``NotAllowedError``, with the reason in words, where only a shortened text of them is known; nothing is ever
+    evaluated to guess the rest.
+    """
+    if row.args is None:
+        raise NotAllowedError("The arguments of this run are not known.")
+    if row.arguments_rank < STORED:
+        raise NotAllowedError("Only a shortened text of this run's arguments is known, as abridged in Celery's event.")
+    try:
+        args, kwargs = json.loads(row.args), json.loads(row.kwargs or "{}")
+    except (ValueError, RecursionError):
+        raise NotAllowedError("The arguments of this run are too long to have been kept whole.") from None
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise NotAllowedError("The arguments that are kept of this run are not a list and a dictionary.")
+    return args, kwargs
+
+
+def kept_options(row: Row[Any]) -> dict[str, Any]:
+    """Return the options with which a new run is to be sent: the queue, above all, where it went."""
+    asked: dict[str, Any] = json.loads(row.options) if row.options else {}
+    return {name: asked[name] for name in KEPT_OPTIONS if name in asked}
+
+
+def related(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """Return the runs that this one was run again from and as, oldest first."""
+    same = or_(runs.c.retry_of == row.task_id, runs.c.task_id == row.retry_of)
+    columns = (runs.c.id, runs.c.task_id, runs.c.state, runs.c.publish_state, runs.c.retries, runs.c.retry_of)
+    query = select(*columns, runs.c.created_at).where(same).order_by(runs.c.id).limit(RELATED_MAX)
+    return list(connection.execute(query))

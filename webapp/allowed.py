@@ -1,0 +1,37 @@
+"""Which action is allowed on a run in which state: one table, that draws the buttons and that every handler asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from webapp.states import is_settled
+
+CANCEL, TERMINATE, SEND, AGAIN = "cancel", "terminate", "send", "again"
+
+_UNSENT: Final = frozenset({"new", "held", "dead"})
+_BY_STATE: Final[dict[str, frozenset[str]]] = {
+    # No worker works on it, so that it is enough that none begins.
+    "PENDING": frozenset({CANCEL, AGAIN}),
+    "RECEIVED": frozenset({CANCEL, AGAIN}),
+    "RETRY": frozenset({CANCEL, AGAIN}),
+    "UNCERTAIN": frozenset({CANCEL, AGAIN}),
+}
+_WORKING: Final = frozenset({TERMINATE, AGAIN})
+_SETTLED: Final = frozenset({AGAIN})
+_POOLS: Final = ("prefork", "processes")
+"""Pools that can end one of their tasks alone; those of threads and of greenlets cannot, or leave it half done."""
+
+
+def allowed(state: str, publish_state: str | None, pool: str | None = None) -> frozenset[str]:
+    """Return the actions that are allowed on a run; ``pool`` is that of its worker, as the worker calls it."""
+    if state in _BY_STATE:
+        unsent = publish_state in _UNSENT and state == "PENDING"
+        return _BY_STATE[state] | ({SEND} if unsent else frozenset())
+    if is_settled(state):
+        return _SETTLED
+    return _WORKING if can_terminate(pool) else _WORKING - {TERMINATE}
+
+
+def can_terminate(pool: str | None) -> bool:
+    """Say whether a pool can end a single task that runs."""
+    return pool is not None and any(name in pool for name in _POOLS)

@@ -1,0 +1,119 @@
+"""Cancels a run, and tells the truth about it: what was never sent ends here, for the rest the request is kept until
+a worker has heard of it and the run has ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from flask import Flask
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from webapp import index
+from webapp.allowed import CANCEL, TERMINATE, allowed
+from webapp.cancelled import remember
+from webapp.celery_app import publisher_of
+from webapp.errors import NotAllowedError
+from webapp.extensions import db
+from webapp.known import Known
+from webapp.models import Cancel, Worker
+from webapp.queries import bump, runs
+from webapp.states import OTHER
+
+log = logging.getLogger(__name__)
+
+cancels = Cancel.__table__
+workers = Worker.__table__
+
+UNSENT: Final = ("new", "held", "dead")
+NEVER_SENT: Final = "cancelled before it was sent"
+TOLD_AT_ONCE: Final = 1000
+"""Most task ids in one command to the workers."""
+
+_SEEN: Final = [
+    runs.c[name]
+    for name in "id task_id name state publish_state worker queue retries steps args kwargs result exception".split()
+]
+
+
+def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) -> bool:
+    """Ask that a run does not happen; return whether that ended it already, because it had not been sent.
+
+    Raises ``NotAllowedError`` where the run's state does not allow it, with the reason in words.
+    """
+    with db.engine.begin() as connection:
+        version = bump(connection)
+        row = connection.execute(select(*_SEEN).where(runs.c.task_id == task_id)).one_or_none()
+        if row is None:
+            raise NotAllowedError("This run is not known.")
+        pool = connection.execute(select(workers.c.pool).where(workers.c.hostname == row.worker)).scalar()
+        possible = allowed(row.state, row.publish_state, pool)
+        if (TERMINATE if terminate else CANCEL) not in possible:
+            raise NotAllowedError(_why_not(row.state, terminate, TERMINATE in possible))
+        if row.state == "PENDING" and row.publish_state in UNSENT:
+            drop(connection, [task_id], version, time.time())
+            return True
+        request(connection, [task_id], version, time.time(), reason, terminate)
+    tell(app, [task_id], terminate)
+    return False
+
+
+def _why_not(state: str, terminate: bool, could_terminate: bool) -> str:
+    if terminate:
+        return "Only a run that is being worked on can be terminated, by a worker whose pool can end a single task."
+    if could_terminate:
+        return "The run has started; it can be terminated, but no longer cancelled."
+    return f"A run that is {state} cannot be cancelled."
+
+
+def drop(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
+    """End runs that were not sent, as REVOKED."""
+    found = runs.c.task_id.in_(task_ids) & (runs.c.state == "PENDING") & runs.c.publish_state.in_(UNSENT)
+    rows = connection.execute(select(*_SEEN).where(found)).all()
+    connection.execute(
+        update(runs)
+        .where(runs.c.id.in_([row.id for row in rows]))
+        .values(state="REVOKED", phase=OTHER, state_at=now, outcome_at=now, exception=NEVER_SENT, changed=version)
+        .values(publish_state="dropped", publish_owner=None, publish_due_at=None, run_order=None, wait_order=None)
+    )
+    ended = {"state": "REVOKED", "exception": NEVER_SENT, "publish_state": "dropped"}
+    index.replace(connection, [], [(row.id, index.words_of({**row._mapping, **ended})) for row in rows])
+    Known().note(connection, {("REVOKED", row.name, row.worker, row.queue) for row in rows}, now)
+
+
+def request(
+    connection: Connection,
+    task_ids: Sequence[str],
+    version: int,
+    now: float,
+    reason: str = "",
+    terminate: bool = False,
+    bulk_id: int | None = None,
+) -> None:
+    """Keep the request to cancel runs; a second one for the same run counts as the first one made stronger."""
+    known = set(connection.execute(select(cancels.c.task_id).where(cancels.c.task_id.in_(task_ids))).scalars())
+    again = update(cancels).where(cancels.c.task_id.in_(known))
+    if terminate:
+        again = again.values(terminate=True)
+    connection.execute(again.values(told_at=None, ended_at=None))
+    fresh = {"requested_at": now, "terminate": terminate, "reason": reason or None, "bulk_id": bulk_id}
+    new = [{"task_id": task_id, **fresh} for task_id in task_ids if task_id not in known]
+    if new:
+        connection.execute(insert(cancels), new)
+    # One at a time by their index: a page of the run shows the request at once.
+    mark = update(runs).where(runs.c.task_id == bindparam("key")).values(changed=version)
+    connection.execute(mark, [{"key": task_id} for task_id in task_ids])
+
+
+def tell(app: Flask, task_ids: Collection[str], terminate: bool) -> None:
+    """Tell all workers at once, without waiting for an answer; should that fail, the recorder tells them."""
+    publisher = publisher_of(app)
+    try:
+        remember(publisher, task_ids, time.time())
+        publisher.control.revoke(list(task_ids), terminate=terminate, reply=False)
+    except (OperationalError, RedisError, OSError, RuntimeError) as fault:
+        log.warning("The workers could not be told of a cancel: %s", fault)

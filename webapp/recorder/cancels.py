@@ -1,0 +1,88 @@
+"""Follows every cancel to its end: drops what was never sent, tells the workers until one has answered, tells those
+that come up later, and notes when the run has ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celery import Celery
+from flask import Flask
+from sqlalchemy import Engine, or_, select, update
+
+from webapp.cancelled import remember
+from webapp.cancelling import TOLD_AT_ONCE, UNSENT, cancels, drop
+from webapp.celery_app import publisher_of
+from webapp.queries import bump, runs, workers
+from webapp.states import LIVE
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 1.0
+"""Seconds for which answers of workers are awaited."""
+AGAIN_SECONDS: Final = 30.0
+"""Seconds after which workers are told once more of a run that goes on."""
+NAMES_MAX: Final = 20
+"""Most workers that are named as having answered."""
+
+
+def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
+    """Do what is due for open cancels; ``newcomer`` says that a worker has come up, which is told all of them."""
+    now = time.time()
+    columns = (cancels.c.task_id, cancels.c.terminate, runs.c.phase, runs.c.state, runs.c.publish_state)
+    due = or_(cancels.c.told_at.is_(None), cancels.c.told_at < now - AGAIN_SECONDS, runs.c.phase.is_distinct_from(LIVE))
+    query = (
+        select(*columns)
+        .select_from(cancels.outerjoin(runs, runs.c.task_id == cancels.c.task_id))
+        .where(cancels.c.ended_at.is_(None), due)
+        .order_by(cancels.c.requested_at)
+        .limit(TOLD_AT_ONCE)
+    )
+    if newcomer:
+        with engine.begin() as connection:
+            connection.execute(update(cancels).where(cancels.c.ended_at.is_(None)).values(told_at=None))
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        return
+    _end(engine, [row for row in rows if row.phase != LIVE], now)
+    live = [row for row in rows if row.phase == LIVE]
+    unsent = [row.task_id for row in live if row.state == "PENDING" and row.publish_state in UNSENT]
+    if unsent:
+        with engine.begin() as connection:
+            drop(connection, unsent, bump(connection), now)
+    for terminate in (False, True):
+        told = [row.task_id for row in live if row.terminate == terminate and row.task_id not in unsent]
+        if told:
+            _tell(engine, publisher_of(app), told, terminate, now)
+
+
+def _end(engine: Engine, rows: Sequence[Any], now: float) -> None:
+    """Note that nothing is left to be done; a run that is in doubt may come back, so it stays open."""
+    task_ids = [row.task_id for row in rows if row.state != "UNCERTAIN"]
+    if not task_ids:
+        return
+    with engine.begin() as connection:
+        version = bump(connection)
+        connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(ended_at=now))
+        connection.execute(update(runs).where(runs.c.task_id.in_(task_ids)).values(changed=version))
+
+
+def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, now: float) -> None:
+    """Tell all workers, and note who answered."""
+    with engine.connect() as connection:
+        online = connection.execute(select(workers.c.hostname).where(workers.c.online)).scalars().all()
+    remember(celery, task_ids, now)
+    replies: list[dict[str, Any]] = celery.control.revoke(
+        task_ids, terminate=terminate, reply=True, timeout=ANSWER_SECONDS, limit=len(online) or None
+    )
+    names = sorted({hostname for reply in replies or [] for hostname in reply})
+    noted: dict[str, Any] = {"told_at": now}
+    if names:
+        noted |= {"acknowledged_at": time.time(), "acknowledged_by": " ".join(names[:NAMES_MAX])}
+    with engine.begin() as connection:
+        version = bump(connection)
+        connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(**noted))
+        connection.execute(update(runs).where(runs.c.task_id.in_(task_ids)).values(changed=version))

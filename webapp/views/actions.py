@@ -1,0 +1,76 @@
+"""The forms on a run's page: cancel, terminate, run again, send once more."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Blueprint, abort, current_app, flash, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from webapp import queries
+from webapp.again import exact_call, kept_options
+from webapp.cancelling import cancel as ask_to_cancel
+from webapp.errors import NotAllowedError, RefusedError
+from webapp.extensions import db
+from webapp.launching import launch, send_again
+from webapp.text import clean
+from webapp.views.launched import key_of, tell_how_it_went
+from webapp.views.present import run_path
+
+blueprint = Blueprint("actions", __name__)
+
+REASON_MAX = 500
+
+
+def to_run(task_id: str) -> Response:
+    """Lead to a run's page."""
+    return redirect(url_for("pages.index") + run_path(task_id), 303)
+
+
+@blueprint.post("/send")
+def send() -> Response:
+    """Try once more to send a run that waits or could not be sent, then show it."""
+    task_id = clean(request.form.get("task_id", ""))
+    launched = send_again(current_app, task_id)
+    if launched is None:
+        flash("There was nothing to send: the run is on its way or is not known.", "wait")
+    elif launched.error:
+        flash(f"The broker did not take it: {launched.error}", "bad")
+    else:
+        flash("The run was sent.", "ok")
+    return to_run(task_id)
+
+
+@blueprint.post("/cancel")
+def cancel() -> Response:
+    """Ask that a run does not happen, or that it is ended, then show how far that got."""
+    task_id = clean(request.form.get("task_id", ""))
+    reason = clean(request.form.get("reason", ""))[:REASON_MAX].strip()
+    try:
+        if ask_to_cancel(current_app, task_id, reason, terminate="terminate" in request.form):
+            flash("The run was cancelled before it was sent.", "ok")
+        else:
+            flash("The workers are told. This page shows when one has answered and when the run has ended.", "wait")
+    except NotAllowedError as fault:
+        flash(str(fault), "bad")
+    return to_run(task_id)
+
+
+@blueprint.post("/again")
+def again() -> Response:
+    """Run a run again with its exact arguments; where that is not possible, show the form and say why."""
+    task_id = clean(request.form.get("task_id", ""))
+    with db.engine.connect() as connection:
+        row = queries.run_by_id(connection, task_id)
+    if row is None:
+        abort(404)
+    try:
+        args, kwargs = exact_call(row)
+        launched = launch(
+            current_app, row.name, args, kwargs, key_of(request.form.get("key")), kept_options(row), retry_of=task_id
+        )
+    except (NotAllowedError, RefusedError):
+        # The form says why, field by field.
+        return redirect(f"{url_for('tasks.form')}?{urlencode({'name': row.name, 'from': task_id})}", 303)
+    tell_how_it_went(launched)
+    return to_run(launched.task_id)

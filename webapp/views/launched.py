@@ -1,0 +1,23 @@
+"""What every form that starts a run shares: its key, and the notice of how sending went."""
+
+from __future__ import annotations
+
+import uuid
+
+from flask import flash
+
+from webapp.launching import Launched
+
+
+def key_of(text: str | None) -> str | None:
+    """Return a form's key as the run's task id, so that a double click is one run."""
+    try:
+        return str(uuid.UUID(text or ""))
+    except ValueError:
+        return None
+
+
+def tell_how_it_went(launched: Launched) -> None:
+    """Say so where the broker did not take the message."""
+    if launched.error:
+        flash("The broker cannot be reached. The run is kept and will be sent as soon as it is back.", "wait")

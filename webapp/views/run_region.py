@@ -1,0 +1,117 @@
+"""The live region of one run: what its page shows, and the version that tells whether it changed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import quote
+
+from celery import Celery
+from flask import current_app, url_for
+from sqlalchemy import Connection, Row, select
+
+from webapp import fmt
+from webapp.again import related
+from webapp.allowed import allowed
+from webapp.models import Cancel
+from webapp.queries import Environment, workers
+from webapp.states import DOUBTS, is_settled
+from webapp.views import present
+from webapp.views.present import Moment, run_path
+
+cancels = Cancel.__table__
+
+
+class Unknown(str):
+    """The task id of a run that is not known, as the description of a 404."""
+
+    __slots__ = ()
+
+
+def run_region(connection: Connection, row: Row[Any], around: Environment, celery: Celery) -> dict[str, Any]:
+    """Return the template's context of one run."""
+    pool = connection.execute(select(workers.c.pool).where(workers.c.hostname == row.worker)).scalar()
+    return {
+        "around": around,
+        "run": present.listed(row),
+        "row": row,
+        "timeline": present.timeline(row),
+        "arguments": present.argument_lines(row, celery),
+        "arguments_note": present.source_of_arguments(row),
+        "result": present.result_text(row),
+        "facts": _facts(row),
+        "live": not is_settled(row.state),
+        "doubted": row.state in DOUBTS,
+        "flower": flower_link(row.task_id),
+        "actions": allowed(row.state, row.publish_state, pool),
+        "key": uuid.uuid4(),
+        "cancel": _cancel(connection, row),
+        "retries": [_relative(other, row) for other in related(connection, row)],
+        "base": url_for("pages.index"),
+        "poll": url_for("fragments.run", task_id=row.task_id, v=run_version(around, row.changed)),
+    }
+
+
+def run_version(around: Environment, changed: int) -> str:
+    """Return the version of one run's page."""
+    return f"{changed}{'r' if around.recorder_ok else 's'}"
+
+
+def flower_link(task_id: str) -> str:
+    """Return the address of the same run in Flower."""
+    return f"{current_app.config['FLOWER_URL']}/task/{quote(task_id, safe='')}"
+
+
+def _relative(other: Row[Any], row: Row[Any]) -> dict[str, Any]:
+    """Return a run that this one was run again from or as."""
+    return {
+        "what": "Run again from" if other.task_id == row.retry_of else "Run again as",
+        "path": run_path(other.task_id),
+        "task_id": other.task_id,
+        "badge": present.badge_of(other),
+        "at": Moment.at(other.created_at),
+    }
+
+
+def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
+    """Return the three steps of a cancel: requested, acknowledged, ended; None when nobody asked for one."""
+    asked = connection.execute(select(cancels).where(cancels.c.task_id == row.task_id)).one_or_none()
+    if asked is None:
+        return None
+    what = "Terminate" if asked.terminate else "Cancel"
+    steps = [(f"{what} requested", Moment.at(asked.requested_at), asked.reason or "", "wait")]
+    if asked.acknowledged_at is not None:
+        names = (asked.acknowledged_by or "").split()
+        steps.append(("Acknowledged", Moment.at(asked.acknowledged_at), "by " + ", ".join(names), "run"))
+    waiting = ""
+    if row.state == "REVOKED":
+        steps.append(
+            ("Ended", Moment.at(row.state_at), "The run did not happen." if not asked.terminate else "", "off")
+        )
+    elif is_settled(row.state) and row.state not in DOUBTS:
+        steps.append(("Too late", Moment.at(row.state_at), "It finished before the cancel reached it.", "bad"))
+    elif asked.acknowledged_at is None:
+        waiting = "No worker has answered yet. The request is kept and sent again when a worker comes online."
+    elif row.started_at is not None and not asked.terminate:
+        waiting = "The run had begun when the workers heard of it; it goes on to its end."
+    else:
+        waiting = "The workers know; whoever takes the run from its queue drops it."
+    return {"steps": steps, "waiting": waiting}
+
+
+def _facts(row: Row[Any]) -> list[tuple[str, str]]:
+    starts = sum(1 for _, what, _ in present.attempts_of(row) if what == "started")
+    facts = [
+        ("Task", row.name),
+        ("Queue", row.queue),
+        ("Worker", row.worker),
+        ("Waited", fmt.duration(present.waited(row)) if row.started_at is not None else None),
+        ("Ran", fmt.duration(took) if (took := present.ran(row)) is not None else None),
+        ("Attempts", str(starts) if starts else None),
+        ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
+        ("Not before", row.eta),
+        ("Expires", row.expires),
+        ("Part of", row.root_id),
+        ("Called by", row.parent_id),
+    ]
+    return [(label, value) for label, value in facts if value]
