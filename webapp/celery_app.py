@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, signals
 
 from webapp.checks import check_arguments
+from webapp.signature.schema import schema_of
 from webapp.stream import LIMIT_OPTION, StreamEvents
 
 if TYPE_CHECKING:
@@ -27,6 +30,11 @@ def init_celery(app: Flask) -> Celery:
         """Runs inside an app context, refuses arguments that would harm a worker, and hears of cancels it missed."""
 
         Request = "webapp.cancelled:CancellableRequest"
+
+        @cached_property
+        def vase_schema(self) -> str:
+            """How this task is called, which ``inspect registered`` tells whoever asks for it."""
+            return json.dumps(schema_of(self.run))
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             with app.app_context():

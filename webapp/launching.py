@@ -18,6 +18,7 @@ from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
 from webapp.outbox import Message, mark_held, mark_sent, new_row, publish, take
 from webapp.queries import bump, runs
+from webapp.signature.tagged import untagged
 
 _INSERT: Final = insert(runs)
 
@@ -47,7 +48,7 @@ def launch(
     priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
     would harm a worker, before anything is stored.
     """
-    check_arguments(args, kwargs)
+    check_arguments(untagged(args), untagged(kwargs))
     _check_number(app, name, args, kwargs or {})
     exact = (exact_json(args), exact_json(kwargs or {}))
     asked = exact_json(options) if options else None

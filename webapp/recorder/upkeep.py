@@ -18,6 +18,7 @@ from webapp.outbox import relay
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
 from webapp.recorder.hearing import EventRecorder
+from webapp.recorder.inspecting import inspect
 from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
 from webapp.recorder.rescue import rescue
@@ -35,6 +36,8 @@ SETTLING: Final = 15.0
 """Seconds for which the broker must have been well before silence says anything about a run."""
 SWEEP_SECONDS: Final = 30.0
 """Seconds between walks over all stored results; one also follows each start and each return of the broker."""
+INSPECT_SECONDS: Final = 30.0
+"""Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
 
 
 class Upkeep:
@@ -69,6 +72,7 @@ class Upkeep:
             (5.0, self._prune),
             (3600.0, partial(forget, engine, self.retention)),
             (0.5, self._cancels),
+            (INSPECT_SECONDS, self._inspect),
             (10.0, self._enable_events),
         ]
 
@@ -150,6 +154,10 @@ class Upkeep:
         if self.broker_error is None:
             follow(self.app, self.engine, newcomer=self.newcomer)
             self.newcomer = False
+
+    def _inspect(self) -> None:
+        if self.broker_error is None:
+            inspect(self.engine, publisher_of(self.app))
 
     def _prune(self) -> None:
         prune(self.engine, self.retention, self.app.config["RETENTION_MAX_RUNS"], seconds=1.0)

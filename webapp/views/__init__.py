@@ -22,9 +22,10 @@ def register_views(app: Flask) -> None:
         pages,
         probes,
         status,
+        tasks,
     )
 
-    for module in (pages, fragments, changes, downloads, probes, status, actions):
+    for module in (pages, fragments, changes, downloads, probes, status, actions, tasks):
         app.register_blueprint(module.blueprint)
     assets.init_app(app)
     ledger.init_app(app)

@@ -1,0 +1,87 @@
+"""Every task that can be run: those whose code is here and those that live workers know, and how each is called."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from celery import Celery
+from sqlalchemy import Connection, select
+
+from webapp.again import exact_call
+from webapp.errors import NotAllowedError
+from webapp.filters import Filter
+from webapp.listing import page
+from webapp.merge import STORED
+from webapp.models import TaskSchema, WorkerTask
+from webapp.queries import runs, workers
+from webapp.signature.guessing import infer
+from webapp.signature.schema import schema_of
+
+worker_tasks = WorkerTask.__table__
+task_schemas = TaskSchema.__table__
+
+BUILT_IN: Final = "celery."
+RECENT: Final = 20
+"""Runs of a task from which the types of its arguments are guessed, and that are offered to be filled in."""
+
+
+@dataclass(slots=True)
+class KnownTask:
+    """A task, who knows it, and the ways in which workers say it is called."""
+
+    name: str
+    imported: bool = False
+    hostnames: list[str] = field(default_factory=list)
+    schemas: dict[str, list[str]] = field(default_factory=dict)
+    """Worker names by the hash of the schema that they told; more than one means that they run different code."""
+
+
+def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
+    """Return all tasks by name, in order, without Celery's own."""
+    found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(BUILT_IN)}
+    columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash)
+    online = worker_tasks.join(workers, workers.c.hostname == worker_tasks.c.hostname)
+    query = select(*columns).select_from(online).where(workers.c.online).order_by(worker_tasks.c.hostname)
+    for hostname, name, told in connection.execute(query):
+        task = found.setdefault(name, KnownTask(name))
+        task.hostnames.append(hostname)
+        if told:
+            task.schemas.setdefault(told, []).append(hostname)
+    return dict(sorted(found.items()))
+
+
+def schema_for(connection: Connection, celery: Celery, task: KnownTask) -> dict[str, Any]:
+    """Return how a task is called: by its code, else as a worker told, else as its recent runs were."""
+    code = celery.tasks.get(task.name)
+    if code is not None:
+        return _schema_of_code(code)
+    for told in task.schemas:
+        text = connection.execute(select(task_schemas.c.schema).where(task_schemas.c.hash == told)).scalar()
+        if text:
+            schema: dict[str, Any] = json.loads(text)
+            return schema
+    return infer([call for _, *call in recent_calls(connection, task.name)])  # type: ignore[misc]  # a pair each
+
+
+@lru_cache(maxsize=512)
+def _schema_of_code(task: Any) -> dict[str, Any]:
+    return schema_of(task.run)
+
+
+def recent_calls(connection: Connection, name: str) -> list[tuple[str, list[Any], dict[str, Any]]]:
+    """Return task id, args and kwargs of the latest runs of a task whose arguments are exactly known, newest first."""
+    keys = page(connection, Filter.parse({"task": name}), RECENT).keys
+    columns = [runs.c[column] for column in ("id", "task_id", "name", "args", "kwargs", "arguments_rank")]
+    found = []
+    query = select(*columns).where(runs.c.id.in_([key.id for key in keys])).order_by(runs.c.id.desc())
+    for row in connection.execute(query):
+        if row.name != name or row.arguments_rank < STORED:
+            continue
+        try:
+            found.append((row.task_id, *exact_call(row)))
+        except NotAllowedError:
+            continue
+    return found
