@@ -12,9 +12,10 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from webapp.broker import ping
+from webapp.bulk import carry_out
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
-from webapp.outbox import relay
+from webapp.outbox import CLAIM_MAX, relay
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
 from webapp.recorder.hearing import EventRecorder
@@ -36,6 +37,10 @@ SETTLING: Final = 15.0
 """Seconds for which the broker must have been well before silence says anything about a run."""
 SWEEP_SECONDS: Final = 30.0
 """Seconds between walks over all stored results; one also follows each start and each return of the broker."""
+RELAY_SECONDS: Final = 0.4
+"""Seconds for which the relay may go on by itself while there is more to send."""
+BULK_SECONDS: Final = 0.2
+"""Seconds between two parts of a bulk action."""
 INSPECT_SECONDS: Final = 30.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
 
@@ -72,6 +77,7 @@ class Upkeep:
             (5.0, self._prune),
             (3600.0, partial(forget, engine, self.retention)),
             (0.5, self._cancels),
+            (BULK_SECONDS, self._bulk),
             (INSPECT_SECONDS, self._inspect),
             (10.0, self._enable_events),
         ]
@@ -131,8 +137,9 @@ class Upkeep:
             self.lost.pop(0)
 
     def _relay(self) -> None:
-        if self.broker_error is None:
-            relay(self.app, self.engine)
+        end = time.monotonic() + RELAY_SECONDS
+        while self.broker_error is None and relay(self.app, self.engine) == CLAIM_MAX and time.monotonic() < end:
+            pass
 
     def _look(self, watch: Watch) -> None:
         if self.broker_error is None:
@@ -154,6 +161,9 @@ class Upkeep:
         if self.broker_error is None:
             follow(self.app, self.engine, newcomer=self.newcomer)
             self.newcomer = False
+
+    def _bulk(self) -> None:
+        carry_out(self.app, self.engine, BULK_SECONDS)
 
     def _inspect(self) -> None:
         if self.broker_error is None:

@@ -13,6 +13,7 @@ def register_views(app: Flask) -> None:
     from webapp.views import (
         actions,
         assets,
+        bulk,
         changes,
         downloads,
         drawn,
@@ -25,7 +26,7 @@ def register_views(app: Flask) -> None:
         tasks,
     )
 
-    for module in (pages, fragments, changes, downloads, probes, status, actions, tasks):
+    for module in (pages, fragments, changes, downloads, probes, status, actions, tasks, bulk):
         app.register_blueprint(module.blueprint)
     assets.init_app(app)
     ledger.init_app(app)

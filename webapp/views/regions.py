@@ -76,6 +76,8 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
         "checksum": seen,
         "news": url_for("changes.stream", since=stamp(around)),
         "base": base,
+        "fixed": list(wanted.to_params(before="", after="", sort="").items()),
+        "matching": _matching(wanted, totals),
         "downloads": [(kind, _link(url_for(f"downloads.{kind}"), _whole(wanted))) for kind in ("csv", "jsonl")],
     }
 
@@ -89,6 +91,14 @@ def _checksum(around: Environment, found: Page, totals: dict[int, tuple[int, boo
 
 def _whole(wanted: Filter) -> dict[str, str]:
     return wanted.to_params(before="", after="", top="", sort="")
+
+
+def _matching(wanted: Filter, totals: dict[int, tuple[int, bool]]) -> str:
+    """Return how many runs the filter finds, as far as they were counted."""
+    if wanted.state and wanted.state not in GROUPS:
+        return ""
+    found = [totals[GROUPS[wanted.state][0]]] if wanted.state else list(totals.values())
+    return fmt.count(sum(number for number, _ in found), any(more for _, more in found))
 
 
 def _fresh(number: int) -> str:

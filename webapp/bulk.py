@@ -1,0 +1,190 @@
+"""One action on many runs: kept as a row with the filter as it was, and carried out a part at a time, each part in
+one transaction with the place that it reached. Whoever is killed in between has done a part or has not."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from flask import Flask
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from webapp.again import exact_call, kept_options
+from webapp.allowed import CANCEL, allowed
+from webapp.asking import ID_MAX, plan_of
+from webapp.cancelling import UNSENT, drop, request
+from webapp.checks import exact_json
+from webapp.counting import counts
+from webapp.errors import NotAllowedError, VaseError
+from webapp.filters import Filter
+from webapp.finding import Found
+from webapp.listing import newest_id, page
+from webapp.models import BulkAction
+from webapp.outbox import Message, new_row
+from webapp.queries import bump, runs
+from webapp.states import GROUPS
+
+bulk_actions = BulkAction.__table__
+
+KINDS: Final = ("retry", "cancel")
+RATE: Final = 100.0
+"""Runs a second, where nobody says otherwise."""
+RATE_MAX: Final = 1000.0
+PICKED_MAX: Final = 1000
+PART_MAX: Final = 200
+"""Most runs of one transaction; while it lasts nobody else can write."""
+TIMES: Final = ("since", "start", "end", "zone", "sort", "top", "before", "after")
+"""What a frozen filter does not say again: its times have become ids, and it has no place of its own."""
+
+
+def create(
+    connection: Connection, kind: str, wanted: Filter, picked: Sequence[int], reason: str, rate: float = RATE
+) -> int:
+    """Keep a new action on all runs that fit, or on those picked, and return its number.
+
+    Raises ``NotAllowedError`` for a filter that is not understood whole, or that nothing fits.
+    """
+    if kind not in KINDS:
+        raise NotAllowedError("There is no such action.")
+    if wanted.problems:
+        raise NotAllowedError(f"The filter is not understood: {wanted.problems[0][1]}")
+    total, more = size(connection, wanted, picked)
+    if not total:
+        raise NotAllowedError("No run fits.")
+    plan = plan_of(connection, wanted, time.time())
+    bump(connection)
+    values = {
+        "kind": kind,
+        "state": "running",
+        "query": urlencode(wanted.to_params(**dict.fromkeys(TIMES, ""))),
+        "picked": json.dumps(sorted(picked, reverse=True)[:PICKED_MAX]) if picked else None,
+        "reason": reason or None,
+        "created_at": time.time(),
+        "low": plan.low,
+        # What comes later, and what this action makes, is no part of it.
+        "cursor": min(plan.high, newest_id(connection) + 1),
+        "total": total,
+        "more": more,
+        "rate": min(max(rate, 1.0), RATE_MAX),
+        "done": 0,
+        "failed": 0,
+    }
+    return int(connection.execute(insert(bulk_actions).values(**values).returning(bulk_actions.c.id)).scalar_one())
+
+
+def size(connection: Connection, wanted: Filter, picked: Sequence[int]) -> tuple[int, bool]:
+    """Return how many runs an action would be on, and whether there may be more."""
+    if picked:
+        return len(picked[:PICKED_MAX]), False
+    totals = counts(connection, wanted)
+    plan = plan_of(connection, wanted, time.time())
+    fits = [totals[number] for number in plan.phases]
+    names = {name for term in wanted.terms if term.field == "state" for name in term.value.lower().split(",")}
+    if not names <= GROUPS.keys():
+        # States within a phase are not counted apart, so the whole phase is the most there can be.
+        found = page(connection, Filter.parse(wanted.to_params(before="", after="", sort="")), 1000)
+        if found.older is None:
+            return len(found.keys), False
+        return max(len(found.keys), 1), True
+    return sum(number for number, _ in fits), any(more for _, more in fits)
+
+
+def carry_out(app: Flask, engine: Engine, seconds: float) -> int:
+    """Carry out the next part of the oldest action, as much as its rate allows in so many seconds; return how many."""
+    with engine.connect() as connection:
+        if not connection.execute(select(bulk_actions.c.id).where(bulk_actions.c.state == "running").limit(1)).first():
+            return 0
+    with engine.begin() as connection:
+        # Writers form a line behind this, so that two recorders never carry out the same part.
+        version = bump(connection)
+        query = select(bulk_actions).where(bulk_actions.c.state == "running").order_by(bulk_actions.c.id).limit(1)
+        action = connection.execute(query).one_or_none()
+        if action is None:
+            return 0
+        part = min(max(int(action.rate * seconds), 1), PART_MAX)
+        ids, cursor = _next(connection, action, part)
+        failed, last_error = _ACTIONS[action.kind](app, connection, action, _rows(connection, ids), version)
+        values: dict[str, Any] = {"cursor": cursor, "done": action.done + len(ids), "failed": action.failed + failed}
+        if last_error:
+            values["last_error"] = last_error
+        if cursor <= action.low + 1 or cursor <= 0:
+            values |= {"state": "done", "ended_at": time.time()}
+        connection.execute(update(bulk_actions).where(bulk_actions.c.id == action.id).values(**values))
+    return len(ids)
+
+
+def _next(connection: Connection, action: Row[Any], part: int) -> tuple[list[int], int]:
+    """Return the next runs, newest first, and the place after them; 0 when there are no more."""
+    if action.picked:
+        left = [id_ for id_ in json.loads(action.picked) if id_ < action.cursor]
+        return left[:part], left[part - 1] if len(left) > part else 0
+    plan = plan_of(connection, Filter.parse(dict(parse_qsl(action.query))), time.time())
+    if plan.nothing:
+        return [], 0
+    found = Found(connection, plan, action.low, min(action.cursor, ID_MAX), False, part + 1, nearby=True)
+    keys = [key.id for key in found.find()]
+    if len(keys) > part:
+        return keys[:part], keys[part - 1]
+    return keys, found.stopped_at if found.stopped_at is not None else 0
+
+
+def _rows(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
+    return connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc())).all()
+
+
+def _retry(
+    app: Flask, connection: Connection, action: Row[Any], rows: Sequence[Row[Any]], version: int
+) -> tuple[int, str]:
+    """Put a new run for each into the outbox; the relay sends them."""
+    new, failed, last_error, taken = [], 0, "", set[int]()
+    for row in rows:
+        try:
+            args, kwargs = exact_call(row)
+            options = kept_options(row)
+            # Of this action, the same run is run again under the same id, whoever does it and how often.
+            task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{action.id}:{action.created_at}:{row.task_id}"))
+            asked = exact_json(options) if options else None
+            message = Message(task_id, row.name, exact_json(args), exact_json(kwargs), options=asked)
+        except VaseError as fault:
+            failed, last_error = failed + 1, str(fault)
+            continue
+        now = time.time()
+        values = new_row(app, message, now) | {"publish_state": "new", "publish_owner": None, "publish_attempts": 0}
+        values |= {"publish_due_at": now, "retry_of": row.task_id, "note": action.reason, "changed": version}
+        while values["id"] in taken:
+            values["id"] += 1
+        taken.add(values["id"])
+        new.append(values)
+    if new:
+        connection.execute(insert(runs), new)
+    return failed, last_error
+
+
+def _cancel(
+    app: Flask, connection: Connection, action: Row[Any], rows: Sequence[Row[Any]], version: int
+) -> tuple[int, str]:
+    """Drop what was never sent, and ask for the others; the recorder tells the workers."""
+    can = [row for row in rows if CANCEL in allowed(row.state, row.publish_state)]
+    unsent = [row.task_id for row in can if row.state == "PENDING" and row.publish_state in UNSENT]
+    sent = [row.task_id for row in can if row.task_id not in set(unsent)]
+    if unsent:
+        drop(connection, unsent, version, time.time())
+    if sent:
+        request(connection, sent, version, time.time(), action.reason or "", bulk_id=action.id)
+    failed = len(rows) - len(can)
+    return failed, "Some runs had begun or ended, and could not be cancelled any more." if failed else ""
+
+
+_ACTIONS: Final[dict[str, Callable[..., tuple[int, str]]]] = {"retry": _retry, "cancel": _cancel}
+
+
+def abort(connection: Connection, number: int) -> bool:
+    """End an action where it stands; return whether it was still going on."""
+    bump(connection)
+    running = (bulk_actions.c.id == number) & (bulk_actions.c.state == "running")
+    values = {"state": "aborted", "ended_at": time.time()}
+    return bool(connection.execute(update(bulk_actions).where(running).values(**values)).rowcount)

@@ -1,0 +1,138 @@
+"""Actions on many runs: confirm, follow, abort."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from webapp import bulk, listing, queries
+from webapp.errors import NotAllowedError
+from webapp.extensions import db
+from webapp.filters import Filter
+from webapp.finding import Key
+from webapp.text import clean
+from webapp.views import ledger
+from webapp.views.present import Moment
+
+blueprint = Blueprint("bulk", __name__, url_prefix="/bulk")
+
+SAMPLE: Final = 5
+LISTED: Final = 50
+REASON_MAX: Final = 500
+TITLES: Final = {"retry": "Run again", "cancel": "Cancel"}
+
+
+def _picked() -> list[int]:
+    texts = request.values.getlist("pick")
+    return [int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) < 20]
+
+
+@blueprint.get("/new")
+def confirm() -> str | tuple[str, int]:
+    """Ask whether it is really meant: how many, a sample, and a reason."""
+    return _confirm()
+
+
+def _confirm(problem: str = "") -> str | tuple[str, int]:
+    kind = request.values.get("kind", "")
+    if kind not in TITLES:
+        abort(404)
+    wanted, picked = Filter.parse(request.values), [] if request.values.get("all") else _picked()
+    if not picked and not request.values.get("all"):
+        problem = problem or "Select runs in the list first, or choose all that match."
+    with db.engine.connect() as connection:
+        keys = listing.page(connection, wanted, SAMPLE).keys
+        if picked:
+            found = connection.execute(
+                select(queries.runs.c.id, queries.runs.c.changed, queries.runs.c.phase)
+                .where(queries.runs.c.id.in_(picked[:SAMPLE]))
+                .order_by(queries.runs.c.id.desc())
+            )
+            keys = [Key(row.id, row.changed, row.phase) for row in found]
+        total, more = bulk.size(connection, wanted, picked)
+        context: dict[str, Any] = {
+            "around": queries.environment(connection),
+            "sample": ledger.lines(connection, keys, url_for("pages.index")),
+        }
+    hidden = [*wanted.to_params(sort="").items(), *(("pick", str(id_)) for id_ in picked), ("kind", kind)]
+    if request.values.get("all"):
+        hidden.append(("all", "1"))
+    page = render_template(
+        "bulk/confirm.html",
+        **context,
+        kind=kind,
+        title=TITLES[kind],
+        total=total,
+        more=more,
+        hidden=hidden,
+        problem=problem or next((text for _, text in wanted.problems), ""),
+        rate=f"{bulk.RATE:g}",
+        reason=request.values.get("reason", ""),
+    )
+    return (page, 422) if problem else page
+
+
+@blueprint.post("")
+def create() -> Response | str | tuple[str, int]:
+    """Begin an action, then show how far it is."""
+    picked = [] if request.form.get("all") else _picked()
+    if not picked and not request.form.get("all"):
+        return _confirm()
+    try:
+        rate = float(request.form.get("rate") or bulk.RATE)
+    except ValueError:
+        return _confirm("Type how many runs a second, such as 100.")
+    try:
+        with db.engine.begin() as connection:
+            reason = clean(request.form.get("reason", ""))[:REASON_MAX].strip()
+            wanted = Filter.parse(request.form)
+            number = bulk.create(connection, request.form.get("kind", ""), wanted, picked, reason, rate)
+    except NotAllowedError as fault:
+        return _confirm(str(fault))
+    return redirect(url_for("bulk.show", number=number), 303)
+
+
+@blueprint.get("")
+def index() -> str:
+    """Show the latest actions."""
+    with db.engine.connect() as connection:
+        around = queries.environment(connection)
+        query = select(bulk.bulk_actions).order_by(bulk.bulk_actions.c.id.desc()).limit(LISTED)
+        rows = connection.execute(query).all()
+    entries = [{"row": row, "title": TITLES[row.kind], "at": Moment.at(row.created_at)} for row in rows]
+    return render_template("bulk/index.html", around=around, actions=entries)
+
+
+@blueprint.get("/<int:number>")
+def show(number: int) -> str | Response:
+    """Show how far an action is; the same address answers the poll."""
+    with db.engine.connect() as connection:
+        around = queries.environment(connection)
+        row = connection.execute(select(bulk.bulk_actions).where(bulk.bulk_actions.c.id == number)).one_or_none()
+    if row is None:
+        abort(404)
+    left = max(row.total - row.done, 0) / row.rate if row.state == "running" else 0.0
+    context: dict[str, Any] = {
+        "around": around,
+        "row": row,
+        "title": TITLES[row.kind],
+        "at": Moment.at(row.created_at),
+        "ended": Moment.at(row.ended_at) if row.ended_at else None,
+        "left": left,
+        "live": row.state == "running",
+        "poll": url_for("bulk.show", number=number, part="1"),
+        "filter": url_for("pages.index") + (f"?{row.query}" if row.query else ""),
+    }
+    return render_template("bulk/_action.html" if request.args.get("part") else "bulk/show.html", **context)
+
+
+@blueprint.post("/<int:number>/abort")
+def end(number: int) -> Response:
+    """End an action where it stands."""
+    with db.engine.begin() as connection:
+        ended = bulk.abort(connection, number)
+    flash(*(("The action was ended where it stood.", "ok") if ended else ("It had ended already.", "wait")))
+    return redirect(url_for("bulk.show", number=number), 303)
