@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
+    from webapp import fmt
     from webapp.views import (
         actions,
         assets,
@@ -21,6 +22,7 @@ def register_views(app: Flask) -> None:
         fragments,
         ledger,
         pages,
+        present,
         probes,
         status,
         tasks,
@@ -28,6 +30,12 @@ def register_views(app: Flask) -> None:
 
     for module in (pages, fragments, changes, downloads, probes, status, actions, tasks, bulk):
         app.register_blueprint(module.blueprint)
+    app.jinja_env.globals["badge_of"] = present.badge_of
+    app.jinja_env.filters |= {
+        "run_path": present.run_path,
+        "short_name": fmt.short_name,
+        "duration": fmt.duration,
+    }
     assets.init_app(app)
     ledger.init_app(app)
     drawn.init_app(app)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request
 
-from webapp import queries
+from webapp import queries, workflow
 from webapp.celery_app import celery_of
 from webapp.extensions import db
 from webapp.filters import Filter
@@ -47,7 +47,10 @@ def run() -> str | Response:
     around = drawn.environment()
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, clean(request.args.get("task_id", "")))
-        if row is None or run_version(around, row.changed) == request.args.get("v"):
+        if row is None:
+            return unchanged()
+        changed = max(row.changed, workflow.version(connection, row)[0])
+        if run_version(around, changed) == request.args.get("v"):
             return unchanged()
         context = run_region(connection, row, around, celery_of(current_app))
     return render_template("runs/_run_poll.html", **context)

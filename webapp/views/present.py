@@ -145,6 +145,15 @@ def progress_of(row: Row[Any]) -> Progress | None:
     return Progress(current, row.progress_total, f"{current:g} of {row.progress_total:g}")
 
 
+def time_left(row: Row[Any], now: float) -> float | None:
+    """Return the seconds that a run still takes if it goes on as it did, None where it does not say how far it is."""
+    if progress_of(row) is None or row.started_at is None or not row.progress_current:
+        return None
+    worked = max(row.progress_at - row.started_at, 0.0)
+    whole = worked * row.progress_total / row.progress_current
+    return float(max(whole - worked - max(now - row.progress_at, 0.0), 0.0))
+
+
 def waited(row: Row[Any]) -> float | None:
     """Return seconds from sending to the first start, or None while nobody knows."""
     return spans.waited(row.sent_at, row.created_at, row.started_at)

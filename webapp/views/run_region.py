@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from celery import Celery
 from flask import current_app, url_for
 from sqlalchemy import Connection, Row, select
 
-from webapp import fmt
+from webapp import fmt, workflow
 from webapp.again import related
 from webapp.allowed import allowed
 from webapp.models import Cancel
@@ -31,6 +32,7 @@ class Unknown(str):
 def run_region(connection: Connection, row: Row[Any], around: Environment, celery: Celery) -> dict[str, Any]:
     """Return the template's context of one run."""
     pool = connection.execute(select(workers.c.pool).where(workers.c.hostname == row.worker)).scalar()
+    version, any_live = workflow.version(connection, row)
     return {
         "around": around,
         "run": present.listed(row),
@@ -40,7 +42,10 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
         "arguments_note": present.source_of_arguments(row),
         "result": present.result_text(row),
         "facts": _facts(row),
-        "live": not is_settled(row.state),
+        "live": any_live or not is_settled(row.state),
+        "settled": is_settled(row.state),
+        "workflow": workflow.workflow_of(connection, row, time.time()),
+        "left": present.time_left(row, time.time()),
         "doubted": row.state in DOUBTS,
         "flower": flower_link(row.task_id),
         "actions": allowed(row.state, row.publish_state, pool),
@@ -48,12 +53,12 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
         "cancel": _cancel(connection, row),
         "retries": [_relative(other, row) for other in related(connection, row)],
         "base": url_for("pages.index"),
-        "poll": url_for("fragments.run", task_id=row.task_id, v=run_version(around, row.changed)),
+        "poll": url_for("fragments.run", task_id=row.task_id, v=run_version(around, max(row.changed, version))),
     }
 
 
 def run_version(around: Environment, changed: int) -> str:
-    """Return the version of one run's page."""
+    """Return the version of one run's page, given the latest change of any run that it shows."""
     return f"{changed}{'r' if around.recorder_ok else 's'}"
 
 
