@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
@@ -24,6 +24,7 @@ from webapp.known import offered
 from webapp.launching import launch
 from webapp.options import Options, read_options
 from webapp.outbox import queue_of
+from webapp.presets import presets_of, remove, save
 from webapp.signature.calls import fill, raw_of, read_raw
 from webapp.signature.fields import Field, Form, form_of
 from webapp.signature.preview import preview
@@ -68,11 +69,22 @@ def form() -> str:
         task, empty = _known(connection, request.args.get("name", ""))
         shown, raw, options = empty, raw_of([], {}), Options()
         problems: list[str] = []
-        if source := request.args.get("from"):
+        if number := request.args.get("preset"):
+            shown, problems, raw = _filled_by_preset(connection, task, empty, number)
+        elif source := request.args.get("from"):
             shown, problems, raw, options = _filled_from(connection, empty, clean(source))
         elif any(name.startswith(("p.", "s.")) for name in request.args):
             shown = _without_missing(read(empty, request.args.to_dict(flat=False), _zone()).form)
         return _render(connection, task, shown, raw=raw, options=options, problems=problems)
+
+
+def _filled_by_preset(connection: Connection, task: KnownTask, empty: Form, number: str) -> tuple[Form, list[str], str]:
+    """Return the form with the arguments of a preset, and what of them it cannot take any more."""
+    preset = next((one for one in presets_of(connection, task.name) if str(one.id) == number), None)
+    if preset is None:
+        return empty, ["This preset is gone."], raw_of([], {})
+    filled = fill(empty, preset.args, preset.kwargs, _zone())
+    return filled.form, filled.problems, raw_of(preset.args, preset.kwargs)
 
 
 def _filled_from(connection: Connection, empty: Form, task_id: str) -> tuple[Form, list[str], str, Options]:
@@ -100,6 +112,8 @@ def start() -> Response | tuple[str, int] | str:
         as_raw = typed.get("mode") == "raw"
         reading = _read_raw(empty, typed.get("raw", "")) if as_raw else read(empty, typed.to_dict(flat=False), _zone())
         show = typed.get("show", "")
+        if show == "preset" and reading.ok:
+            return _save(task, reading, options, as_raw)
         if show:
             return _shown(connection, task, reading, options, show, as_raw)
         if not reading.ok or options.errors:
@@ -113,6 +127,27 @@ def start() -> Response | tuple[str, int] | str:
             return _again(connection, task, replace(reading, errors=[str(fault)]), options, as_raw), 422
     tell_how_it_went(launched)
     return redirect(url_for("pages.index") + run_path(launched.task_id), 303)
+
+
+def _save(task: KnownTask, reading: Reading, options: Options, as_raw: bool) -> Response | tuple[str, int]:
+    """Keep what was typed as a preset, and show the form filled by it."""
+    label = clean(request.form.get("preset", ""))
+    with db.engine.begin() as connection:
+        try:
+            save(connection, task.name, label, reading.args, reading.kwargs)
+        except RefusedError as fault:
+            return _again(connection, task, replace(reading, errors=[str(fault)]), options, as_raw), 422
+        number = next(one.id for one in presets_of(connection, task.name) if one.label == " ".join(label.split()))
+    flash("The preset was saved.", "ok")
+    return redirect(url_for("tasks.form", name=task.name, preset=number), 303)
+
+
+@blueprint.post("/presets/<int:number>/remove")
+def forget(number: int) -> Response:
+    """Remove a preset, then show the form of its task."""
+    with db.engine.begin() as connection:
+        task = remove(connection, number)
+    return redirect(url_for("tasks.form", name=task) if task else url_for("tasks.index"), 303)
 
 
 def _read_raw(empty: Form, text: str) -> Reading:
@@ -162,6 +197,7 @@ def _render(connection: Connection, task: KnownTask, shown: Form, mode: str = ""
         "queue": queue_of(current_app, task.name),
         "queues": offered(connection)["queue"],
         "recent": [(task_id, preview(short_name(task.name), args, kwargs, {})) for task_id, args, kwargs in calls],
+        "presets": presets_of(connection, task.name),
         "key": uuid.uuid4(),
         "from_run": request.values.get("from", ""),
         "zone": request.values.get("zone", ""),
