@@ -16,6 +16,7 @@ from webapp.celery_app import celery_of
 from webapp.checks import check_arguments, exact_json
 from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
+from webapp.known import Known
 from webapp.outbox import Message, mark_held, mark_sent, new_row, publish, take
 from webapp.queries import bump, runs
 from webapp.signature.tagged import untagged
@@ -111,6 +112,9 @@ def _insert(
             with db.engine.begin() as connection:
                 values = new_row(app, message, time.time(), held) | about
                 connection.execute(_INSERT, {**values, "changed": bump(connection)})
+                # The list can be filtered by a new task at once, and its form offers these arguments.
+                known: Known = app.extensions.setdefault("known", Known())
+                known.note(connection, {("PENDING", message.name, None, values["queue"])}, time.time())
             return None
         except IntegrityError:
             with db.engine.connect() as connection:

@@ -1,0 +1,151 @@
+"""Bulk actions: which runs they are on, that each is done once, and that they can be stopped."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from tests.unit.test_actions import told
+from webapp import bulk
+from webapp.errors import NotAllowedError
+from webapp.extensions import db
+from webapp.filters import Filter
+from webapp.launching import launch
+from webapp.queries import runs
+from webapp.tasks import divide
+
+
+def submitted(app: Flask, count: int) -> list[str]:
+    return [launch(app, divide.name, [number, 2]).task_id for number in range(count)]
+
+
+def ask(kind: str, picked: list[int] | None = None, **wanted: str) -> int:
+    with db.engine.begin() as connection:
+        return bulk.create(connection, kind, Filter.parse(wanted), picked or [], "a reason", rate=1000)
+
+
+def carry_out(app: Flask, parts: int = 100) -> None:
+    for _ in range(parts):
+        bulk.carry_out(app, db.engine, 0.01)
+
+
+def action(number: int) -> object:
+    with db.engine.connect() as connection:
+        return connection.execute(select(bulk.bulk_actions).where(bulk.bulk_actions.c.id == number)).one()
+
+
+def retried() -> int:
+    with db.engine.connect() as connection:
+        return connection.execute(select(func.count()).where(runs.c.retry_of.is_not(None))).scalar_one()
+
+
+def test_all_that_fit_are_run_again_once(app: Flask) -> None:
+    submitted(app, 35)
+    number = ask("retry")
+    carry_out(app)
+    row = action(number)
+    assert (retried(), row.done, row.failed, row.state) == (35, 35, 0, "done")
+
+
+def test_new_runs_go_to_the_outbox_with_their_reason(app: Flask) -> None:
+    (first,) = submitted(app, 1)
+    ask("retry")
+    carry_out(app)
+    with db.engine.connect() as connection:
+        row = connection.execute(select(runs).where(runs.c.retry_of == first)).one()
+    assert (row.publish_state, row.note, row.args) == ("new", "a reason", "[0, 2]")
+
+
+def test_what_a_filter_leaves_out_is_left_alone(app: Flask) -> None:
+    submitted(app, 3)
+    told("x", "succeeded")
+    ask("retry", state="success")
+    carry_out(app)
+    assert retried() == 0
+
+
+def test_runs_that_came_later_are_no_part_of_it(app: Flask) -> None:
+    submitted(app, 2)
+    number = ask("retry")
+    submitted(app, 3)
+    carry_out(app)
+    assert (retried(), action(number).done) == (2, 2)
+
+
+def test_picked_runs_alone_are_dealt_with(app: Flask) -> None:
+    submitted(app, 5)
+    with db.engine.connect() as connection:
+        ids = list(connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars())
+    ask("retry", picked=[ids[1], ids[3]])
+    carry_out(app)
+    assert retried() == 2
+
+
+def test_unsent_runs_are_dropped_by_a_bulk_cancel(app: Flask) -> None:
+    submitted(app, 4)
+    number = ask("cancel", state="live")
+    carry_out(app)
+    with db.engine.connect() as connection:
+        states = connection.execute(select(runs.c.state)).scalars().all()
+    assert (states, action(number).failed) == (["REVOKED"] * 4, 0)
+
+
+def test_runs_on_which_it_is_not_possible_are_counted_with_the_reason(app: Flask) -> None:
+    told("x", "received", args="(1, ...)", kwargs="{}")
+    number = ask("retry")
+    carry_out(app)
+    row = action(number)
+    assert (row.done, row.failed, row.state) == (1, 1, "done")
+    assert "shortened" in row.last_error
+
+
+def test_an_aborted_action_stands_still(app: Flask) -> None:
+    submitted(app, 30)
+    number = ask("retry")
+    bulk.carry_out(app, db.engine, 0.01)
+    with db.engine.begin() as connection:
+        assert bulk.abort(connection, number)
+    carry_out(app)
+    assert (retried(), action(number).state) == (10, "aborted")
+
+
+def test_a_part_that_fails_leaves_no_trace_and_is_done_once_afterwards(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(app, 20)
+    number = ask("retry")
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed before the commit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "update", die)
+        with pytest.raises(RuntimeError):
+            bulk.carry_out(app, db.engine, 0.01)
+    assert (retried(), action(number).done) == (0, 0)
+    carry_out(app)
+    assert retried() == 20
+
+
+def test_a_filter_that_is_not_understood_is_refused(app: Flask) -> None:
+    submitted(app, 1)
+    with pytest.raises(NotAllowedError, match="not understood"):
+        ask("cancel", q="since:sometime")
+
+
+def test_the_page_asks_before_it_begins(app: Flask, client: FlaskClient) -> None:
+    submitted(app, 3)
+    page = client.get("/bulk/new?kind=cancel&all=1&state=live").text
+    assert "Cancel 3 runs?" in page
+    assert len(re.findall('id="run-', page)) == 3
+    shown = client.post("/bulk", data={"kind": "cancel", "all": "1", "state": "live"}, follow_redirects=True).text
+    assert "0 of 3" in shown
+
+
+def test_nothing_selected_is_told(app: Flask, client: FlaskClient) -> None:
+    answer = client.get("/bulk/new?kind=retry")
+    assert (answer.status_code, "Select runs in the list first" in answer.text) == (422, True)

@@ -1,0 +1,142 @@
+"""The catalogue and the form of a task: typed, filled, checked, previewed and sent."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import insert, select
+
+from webapp.extensions import db
+from webapp.launching import launch
+from webapp.models import TaskSchema, WorkerTask
+from webapp.queries import runs, workers
+from webapp.signature.schema import schema_of
+from webapp.tasks import divide
+
+DIVIDE = {"name": "webapp.tasks.divide", "mode": "fields"}
+
+
+def newest() -> object:
+    with db.engine.connect() as connection:
+        return connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).one()
+
+
+def known_to(hostname: str, name: str, schema: dict[str, object] | None) -> None:
+    """Note what a live worker has said of a task."""
+    with db.engine.begin() as connection:
+        connection.execute(insert(workers).values(hostname=hostname, seen_at=1.0, online=True, durable=True))
+        key = str(hash(json.dumps(schema)))[:32] if schema else None
+        connection.execute(insert(WorkerTask.__table__).values(hostname=hostname, name=name, schema_hash=key))
+        if schema:
+            connection.execute(insert(TaskSchema.__table__).values(hash=key, schema=json.dumps(schema)))
+
+
+def test_every_task_is_listed_and_celerys_own_are_not(client: FlaskClient) -> None:
+    page = client.get("/tasks").text
+    assert "webapp.tasks.divide_many" in page
+    assert "celery.chord" not in page
+
+
+def test_a_task_that_no_live_worker_knows_is_marked(client: FlaskClient) -> None:
+    assert "no live worker" in client.get("/tasks").text
+    assert "No live worker knows this task" in client.get("/task?name=webapp.tasks.divide").text
+
+
+def test_a_task_of_a_worker_is_typed_without_its_code(client: FlaskClient) -> None:
+    def pay(order: int, urgent: bool = False) -> None:
+        """Pay an order."""
+
+    known_to("celery@shop", "shop.pay", schema_of(pay))
+    page = client.get("/task?name=shop.pay").text
+    assert 'name="p.order"' in page
+    assert "Pay an order." in page
+    assert "celery@shop" in client.get("/tasks").text
+
+
+def test_workers_that_describe_a_task_differently_are_shown(client: FlaskClient) -> None:
+    known_to("celery@a", "shop.pay", schema_of(lambda order: None))
+    known_to("celery@b", "shop.pay", schema_of(lambda order, amount: None))
+    assert "in 2 different ways" in client.get("/task?name=shop.pay").text
+
+
+def test_a_task_of_which_nothing_is_known_has_a_form_of_json(client: FlaskClient) -> None:
+    assert '<textarea id="raw"' in client.get("/task?name=nobody.knows").text
+
+
+def test_only_what_was_typed_is_sent(client: FlaskClient) -> None:
+    data = {"name": "webapp.tasks.unreliable_divide", "mode": "fields", "p.x": "1", "p.y": "2", "p.chance": ""}
+    assert client.post("/task", data=data).status_code == 303
+    assert (newest().args, newest().kwargs) == ("[1, 2]", "{}")
+
+
+def test_a_wrong_value_is_named_beside_its_field_and_kept(client: FlaskClient) -> None:
+    answer = client.post("/task", data={**DIVIDE, "p.x": "seven", "p.y": "2"})
+    assert answer.status_code == 422
+    assert 'id="error-p.x"' in answer.text
+    assert 'value="seven"' in answer.text
+
+
+def test_options_are_kept_with_the_run(client: FlaskClient) -> None:
+    data = {**DIVIDE, "p.x": "1", "p.y": "2", "o.queue": "slow", "o.countdown": "5 min", "o.note": "why"}
+    client.post("/task", data=data)
+    row = newest()
+    assert (row.queue, row.note, json.loads(row.options)["queue"]) == ("slow", "why", "slow")
+    assert row.eta is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("priority", "300"), ("priority", "high"), ("eta", "soon"), ("countdown", "-5"), ("expires", "2001-01-01")],
+)
+def test_a_wrong_option_is_named_beside_its_field(client: FlaskClient, name: str, typed: str) -> None:
+    answer = client.post("/task", data={**DIVIDE, "p.x": "1", "p.y": "2", f"o.{name}": typed})
+    assert (answer.status_code, f'id="error-o-{name}"' in answer.text) == (422, True)
+
+
+def test_fields_and_json_show_the_same_call(client: FlaskClient) -> None:
+    page = client.post("/task", data={**DIVIDE, "p.x": "1", "p.y": "2.5", "show": "raw"}).text
+    found = re.search(r"<textarea[^>]*>([^<]*)", page)
+    assert found is not None
+    raw = found[1].replace("&#34;", '"')
+    assert json.loads(raw) == {"args": [1, 2.5], "kwargs": {}}
+    back = client.post("/task", data={"name": DIVIDE["name"], "mode": "raw", "raw": raw, "show": "fields"}).text
+    assert 'value="2.5"' in back
+
+
+def test_the_exact_call_is_previewed(client: FlaskClient) -> None:
+    page = client.post("/task", data={**DIVIDE, "p.x": "1", "p.y": "2", "o.queue": "slow", "show": "call"}).text
+    assert "divide.apply_async(args=[1, 2], queue=&#39;slow&#39;)" in page
+
+
+def test_a_link_fills_the_form(client: FlaskClient) -> None:
+    page = client.get("/task?name=webapp.tasks.divide&p.x=7").text
+    assert 'value="7"' in page
+    assert 'class="error"' not in page
+
+
+def test_recent_arguments_are_one_click_away(app: Flask, client: FlaskClient) -> None:
+    task_id = launch(app, divide.name, [3, 4]).task_id
+    page = client.get("/task?name=webapp.tasks.divide").text
+    assert f"from={task_id}" in page
+    assert "divide.apply_async(args=[3, 4])" in page
+
+
+def test_a_preset_is_saved_filled_in_and_removed(client: FlaskClient) -> None:
+    data = {**DIVIDE, "p.x": "8", "p.y": "2", "show": "preset", "preset": "My <b>own"}
+    page = client.post("/task", data=data, follow_redirects=True).text
+    assert "My &lt;b&gt;own" in page
+    assert 'value="8"' in page
+    found = re.search(r'action="(/presets/\d+/remove)"', page)
+    assert found is not None
+    assert "My &lt;b&gt;own" not in client.post(found[1], follow_redirects=True).text
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "../../etc/passwd", "<script>", "a b\x00c"])
+def test_any_name_of_a_task_gets_an_answer(client: FlaskClient, name: str) -> None:
+    answer = client.get("/task", query_string={"name": name})
+    assert answer.status_code in (200, 404)
+    assert "<script>alert" not in answer.text
