@@ -10,13 +10,6 @@ const picked = () => document.querySelectorAll("#runs [name=pick]:checked").leng
 document.addEventListener("htmx:config:request", (event) => {
   if (event.target === region() && (document.hidden || picked())) event.preventDefault();
 });
-document.addEventListener("change", (event) => {
-  if (event.target.name !== "pick") return;
-  const note = document.getElementById("paused");
-  note.hidden = !picked();
-  note.textContent = picked() ? `${picked()} selected; the list does not refresh meanwhile.` : "";
-  if (!picked()) refresh();
-});
 
 // The server is away: say so once, and take it back with the first answer.
 const lost = (away) => { document.getElementById("lost").hidden = !away; };
