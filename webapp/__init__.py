@@ -6,27 +6,29 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from celery import Celery
     from flask import Flask
 
 
-def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+def create_app(config: Mapping[str, Any] | None = None, celery: Celery | None = None) -> Flask:
     """Build the Flask app and, from its config, the Celery instance in ``app.extensions["celery"]``.
 
-    ``config`` overrides the environment, which overrides the defaults of ``webapp.config.SETTINGS``. Raises
-    ``SettingError`` when a value cannot be used. Imports stand inside because importing any submodule runs
-    this file first.
+    Given somebody's own ``celery``, the dashboard is about that one, whose configuration it follows and leaves alone;
+    mounted under a prefix it lives inside any other WSGI site. ``config`` overrides the environment, which overrides
+    the defaults of ``webapp.config.SETTINGS``. Raises ``SettingError`` when a value cannot be used. Imports stand
+    inside because importing any submodule runs this file first.
     """
     from pathlib import Path
 
     from flask import Flask
 
     from webapp import cli, extensions, security
-    from webapp.celery_app import init_celery
+    from webapp.celery_app import addresses_of, init_celery
     from webapp.config import load_settings
     from webapp.views import register_views
 
     root = Path(__file__).resolve().parent.parent
-    settings = load_settings(root, config or {})
+    settings = load_settings(root, {**(config or {}), **(addresses_of(celery) if celery else {})})
     app = Flask(
         "webapp",
         instance_path=settings["INSTANCE_PATH"],
@@ -35,7 +37,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     )
     app.config.update(settings)
     extensions.init_app(app)
-    init_celery(app)
+    init_celery(app, celery)
     security.init_app(app)
     register_views(app)
     cli.init_app(app)

@@ -11,6 +11,7 @@ from celery import Celery
 from sqlalchemy import Connection, select
 
 from webapp.again import exact_call
+from webapp.celery_app import is_ours
 from webapp.errors import NotAllowedError
 from webapp.filters import Filter
 from webapp.listing import page
@@ -24,6 +25,7 @@ worker_tasks = WorkerTask.__table__
 task_schemas = TaskSchema.__table__
 
 BUILT_IN: Final = "celery."
+SHIPPED: Final = "webapp.tasks."
 RECENT: Final = 20
 """Runs of a task from which the types of its arguments are guessed, and that are offered to be filled in."""
 
@@ -41,7 +43,9 @@ class KnownTask:
 
 def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
     """Return all tasks by name, in order, without Celery's own."""
-    found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(BUILT_IN)}
+    # The tasks that Vase ships are none of another app's, though importing them here makes them known to it.
+    hidden = (BUILT_IN,) if is_ours(celery) else (BUILT_IN, SHIPPED)
+    found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(hidden)}
     columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash)
     online = worker_tasks.join(workers, workers.c.hostname == worker_tasks.c.hostname)
     query = select(*columns).select_from(online).where(workers.c.online).order_by(worker_tasks.c.hostname)

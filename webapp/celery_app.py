@@ -15,16 +15,32 @@ from webapp.stream import LIMIT_OPTION, StreamEvents
 if TYPE_CHECKING:
     from flask import Flask
 
+NAME = "webapp"
 PUBLISH_TIMEOUT = 1.0
 """Seconds that connecting to, or reading from, a silent broker may take while a person waits."""
 
 
-def init_celery(app: Flask) -> Celery:
-    """Build, register and return the Celery instance of a Flask app.
+def addresses_of(celery: Celery) -> dict[str, Any]:
+    """Return the settings that follow from somebody's own Celery instance."""
+    return {
+        "CELERY_BROKER_URL": celery.conf.broker_url,
+        "CELERY_RESULT_BACKEND": celery.conf.result_backend or "disabled://",
+    }
+
+
+def init_celery(app: Flask, given: Celery | None = None) -> Celery:
+    """Build, register and return the Celery instance of a Flask app, or register the one that is given.
 
     ``app.extensions["celery"]`` is the ordinary instance; ``app.extensions["publisher"]`` publishes the same
     messages without a result backend, which halves the cost of a publish and lets it fail within seconds.
     """
+
+    if given is not None:
+        app.extensions["celery"] = given
+        publisher = _publisher()
+        publisher.conf.update(given.conf.table(with_defaults=False, censored=False))
+        app.extensions["publisher"] = _hasty(publisher)
+        return given
 
     class ContextTask(Task):  # type: ignore[misc]  # Celery carries no type hints
         """Runs inside an app context, refuses arguments that would harm a worker, and hears of cancels it missed."""
@@ -44,7 +60,7 @@ def init_celery(app: Flask) -> Celery:
             check_arguments(args, kwargs)
             return super().apply_async(args, kwargs, *rest, **options)
 
-    celery = Celery("webapp", task_cls=ContextTask, events=StreamEvents)
+    celery = Celery(NAME, task_cls=ContextTask, events=StreamEvents)
     celery.config_from_object(app.config, namespace="CELERY")
     celery.conf[LIMIT_OPTION] = app.config["STREAM_MAX_MESSAGES"]
     # A Celery app is otherwise current only in the thread that made it, and shared_task in a request's
@@ -55,15 +71,21 @@ def init_celery(app: Flask) -> Celery:
     # the namespace makes them the new ones. It can be told so only once the configuration has been read.
     celery.conf.deprecated_settings = None
     app.extensions["celery"] = celery
-    app.extensions["publisher"] = _publisher(app)
+    publisher = _publisher()
+    publisher.config_from_object(app.config, namespace="CELERY")
+    app.extensions["publisher"] = _hasty(publisher)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
     return celery
 
 
-def _publisher(app: Flask) -> Celery:
-    publisher = Celery("webapp", set_as_current=False)
+def _publisher() -> Celery:
+    publisher = Celery(NAME, set_as_current=False)
     publisher.backend_cls = "disabled://"
-    publisher.config_from_object(app.config, namespace="CELERY")
+    return publisher
+
+
+def _hasty(publisher: Celery) -> Celery:
+    """Make a publisher give up within seconds; its configuration must have been read."""
     publisher.conf.task_send_sent_event = False
     publisher.conf.broker_transport_options = {
         **publisher.conf.broker_transport_options,
@@ -86,6 +108,11 @@ def _forget_connections(app: Flask) -> Any:
             db.engine.dispose(close=False)
 
     return dispose
+
+
+def is_ours(celery: Celery) -> bool:
+    """Say whether a Celery instance was built here, and not given by somebody else."""
+    return bool(celery.main == NAME)
 
 
 def celery_of(app: Flask) -> Celery:

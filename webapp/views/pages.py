@@ -8,7 +8,7 @@ from flask import Blueprint, abort, current_app, redirect, render_template, requ
 from werkzeug.wrappers import Response
 
 from webapp import forms, queries
-from webapp.celery_app import celery_of
+from webapp.celery_app import celery_of, is_ours
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
@@ -44,7 +44,7 @@ def _render_index(fields: list[forms.Field], problem: str = "") -> str:
         fields=fields,
         problem=problem,
         key=uuid.uuid4(),
-        task=divide,
+        ours=is_ours(celery_of(current_app)),
     )
 
 
