@@ -26,7 +26,8 @@ LOOKED: Final = 1.0
 
 def remember(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Leave word for workers that are not there; raises what the broker's driver raises."""
-    with celery.connection_or_acquire() as connection, connection.default_channel as channel:
+    with celery.connection_or_acquire() as connection:
+        channel = connection.default_channel
         if not is_redis(channel):
             return
         with channel.conn_or_acquire() as client:

@@ -67,6 +67,11 @@ def _end(engine: Engine, rows: Sequence[Any], now: float) -> None:
     with engine.begin() as connection:
         version = bump(connection)
         connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(ended_at=now))
+        # A worker revoked them before there was time to ask it.
+        unasked = cancels.c.task_id.in_([row.task_id for row in rows if row.state == "REVOKED"])
+        unasked &= cancels.c.acknowledged_at.is_(None)
+        by = select(runs.c.worker).where(runs.c.task_id == cancels.c.task_id).scalar_subquery()
+        connection.execute(update(cancels).where(unasked).values(acknowledged_at=now, acknowledged_by=by))
         connection.execute(update(runs).where(runs.c.task_id.in_(task_ids)).values(changed=version))
 
 
