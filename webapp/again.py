@@ -39,6 +39,8 @@ def exact_call(row: Row[Any]) -> tuple[list[Any], dict[str, Any]]:
 def kept_options(row: Row[Any]) -> dict[str, Any]:
     """Return the options with which a new run is to be sent: the queue, above all, where it went."""
     asked: dict[str, Any] = json.loads(row.options) if row.options else {}
+    if row.queue:
+        asked.setdefault("queue", row.queue)
     return {name: asked[name] for name in KEPT_OPTIONS if name in asked}
 
 

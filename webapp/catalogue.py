@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from celery import Celery
+from flask import Flask
 from sqlalchemy import Connection, select
 
 from webapp.again import exact_call
@@ -17,6 +18,7 @@ from webapp.filters import Filter
 from webapp.listing import page
 from webapp.merge import STORED
 from webapp.models import TaskSchema, WorkerTask
+from webapp.outbox import queue_of
 from webapp.queries import runs, workers
 from webapp.signature.guessing import infer
 from webapp.signature.schema import schema_of
@@ -39,6 +41,8 @@ class KnownTask:
     hostnames: list[str] = field(default_factory=list)
     schemas: dict[str, list[str]] = field(default_factory=dict)
     """Worker names by the hash of the schema that they told; more than one means that they run different code."""
+    queues: list[str] = field(default_factory=list)
+    """The queues from which the workers that know it take messages."""
 
 
 def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
@@ -46,15 +50,22 @@ def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
     # The tasks that Vase ships are none of another app's, though importing them here makes them known to it.
     hidden = (BUILT_IN,) if is_ours(celery) else (BUILT_IN, SHIPPED)
     found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(hidden)}
-    columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash)
+    columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash, workers.c.queues)
     online = worker_tasks.join(workers, workers.c.hostname == worker_tasks.c.hostname)
     query = select(*columns).select_from(online).where(workers.c.online).order_by(worker_tasks.c.hostname)
-    for hostname, name, told in connection.execute(query):
+    for hostname, name, told, queues in connection.execute(query):
         task = found.setdefault(name, KnownTask(name))
+        task.queues += [queue for queue in json.loads(queues or "[]") if queue not in task.queues]
         task.hostnames.append(hostname)
         if told:
             task.schemas.setdefault(told, []).append(hostname)
     return dict(sorted(found.items()))
+
+
+def queue_for(app: Flask, task: KnownTask) -> str:
+    """Return the queue to which a task goes: by its code and our routes, or else one from which it is taken."""
+    routed = queue_of(app, task.name)
+    return routed if task.imported or routed in task.queues or not task.queues else task.queues[0]
 
 
 def schema_for(connection: Connection, celery: Celery, task: KnownTask) -> dict[str, Any]:

@@ -149,6 +149,8 @@ class Worker(db.Model):  # type: ignore[name-defined, misc]
     """Whether its events also go to the stream, where they wait for a recorder that is away."""
     pool: Mapped[str | None] = mapped_column(String(NAME_MAX))
     """Which kind of pool it has, such as ``celery.concurrency.prefork:TaskPool``; None until it was asked."""
+    queues: Mapped[str | None] = mapped_column(Text)
+    """JSON of the names of the queues from which it takes messages."""
 
 
 class Cancel(db.Model):  # type: ignore[name-defined, misc]

@@ -23,6 +23,7 @@ def upgrade():
     )
     op.create_index("ix_task_runs_root", "task_runs", ["root_id", "id"], sqlite_where=PARTS, postgresql_where=PARTS)
     op.add_column("workers", sa.Column("pool", sa.String(255)))
+    op.add_column("workers", sa.Column("queues", sa.Text()))
     op.create_table(
         "cancels",
         sa.Column("task_id", sa.String(255), nullable=False),
@@ -85,6 +86,7 @@ def downgrade():
     for name in ("bulk_actions", "presets", "task_schemas", "worker_tasks", "cancels"):
         op.drop_table(name)
     with op.batch_alter_table("workers") as workers:
+        workers.drop_column("queues")
         workers.drop_column("pool")
     op.drop_index("ix_task_runs_root", "task_runs")
     op.drop_index("ix_task_runs_retry_of", "task_runs")

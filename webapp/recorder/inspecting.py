@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from celery import Celery
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import bump, workers
@@ -28,6 +28,7 @@ ANSWER_SECONDS: Final = 1.5
 SCHEMA_MAX: Final = 64 * 1024
 TASKS_MAX: Final = 2000
 """Most tasks of a worker that are kept."""
+QUEUES_MAX: Final = 100
 
 
 def inspect(engine: Engine, celery: Celery) -> None:
@@ -39,6 +40,7 @@ def inspect(engine: Engine, celery: Celery) -> None:
     asking = celery.control.inspect(destination=online, timeout=ANSWER_SECONDS, limit=len(online))
     registered: dict[str, list[str]] = asking.registered(ATTRIBUTE) or {}
     stats: dict[str, dict[str, Any]] = asking.stats() or {}
+    queues: dict[str, list[dict[str, Any]]] = asking.active_queues() or {}
     with engine.connect() as connection:
         known = connection.execute(select(worker_tasks)).all()
     for hostname, lines in registered.items():
@@ -48,13 +50,22 @@ def inspect(engine: Engine, celery: Celery) -> None:
             with engine.begin() as connection:
                 bump(connection)
                 _replace(connection, hostname, told)
-    for hostname, said in stats.items():
-        pool = str((said.get("pool") or {}).get("implementation") or "")[:NAME_MAX] or None
-        with engine.begin() as connection:
-            mine = (workers.c.hostname == hostname) & workers.c.pool.is_distinct_from(pool)
-            if connection.execute(select(workers.c.hostname).where(mine)).first():
-                bump(connection)
-                connection.execute(update(workers).where(mine).values(pool=pool))
+    for hostname in {*stats, *queues}:
+        pool = str((stats.get(hostname, {}).get("pool") or {}).get("implementation") or "")[:NAME_MAX] or None
+        names = [str(queue.get("name"))[:NAME_MAX] for queue in queues.get(hostname) or [] if isinstance(queue, dict)]
+        _note(engine, hostname, {"pool": pool, "queues": json.dumps(names[:QUEUES_MAX])})
+
+
+def _note(engine: Engine, hostname: str, values: dict[str, Any]) -> None:
+    """Note what a worker says of itself, where it is new."""
+    mine = workers.c.hostname == hostname
+    different = or_(*(workers.c[name].is_distinct_from(value) for name, value in values.items()))
+    with engine.connect() as connection:
+        if not connection.execute(select(workers.c.hostname).where(mine, different)).first():
+            return
+    with engine.begin() as connection:
+        bump(connection)
+        connection.execute(update(workers).where(mine).values(**values))
 
 
 def _read(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:

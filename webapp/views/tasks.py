@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from webapp import queries
 from webapp.again import exact_call, kept_options
-from webapp.catalogue import KnownTask, known_tasks, recent_calls, schema_for
+from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of
 from webapp.errors import NotAllowedError, RefusedError
 from webapp.extensions import db
@@ -23,7 +23,6 @@ from webapp.fmt import short_name
 from webapp.known import offered
 from webapp.launching import launch
 from webapp.options import Options, read_options
-from webapp.outbox import queue_of
 from webapp.presets import presets_of, remove, save
 from webapp.signature.calls import fill, raw_of, read_raw
 from webapp.signature.fields import Field, Form, form_of
@@ -57,7 +56,7 @@ def _entry(connection: Connection, task: KnownTask, lately: recent.Lately | None
         "task": task,
         "short_name": short_name(task.name),
         "summary": form_of(schema).summary,
-        "queue": queue_of(current_app, task.name),
+        "queue": queue_for(current_app, task),
         "lately": lately,
     }
 
@@ -118,6 +117,9 @@ def start() -> Response | tuple[str, int] | str:
             return _shown(connection, task, reading, options, show, as_raw)
         if not reading.ok or options.errors:
             return _again(connection, task, reading, options, as_raw), 422
+        if not task.imported:
+            # Our own routes know nothing of it.
+            options.values.setdefault("queue", queue_for(current_app, task))
         try:
             about = {"note": options.note or None, "retry_of": clean(typed["from"]) if typed.get("from") else None}
             launched = launch(
@@ -194,7 +196,7 @@ def _render(connection: Connection, task: KnownTask, shown: Form, mode: str = ""
         "short_name": short_name(task.name),
         "form": shown,
         "mode": "raw" if shown.raw_only else mode or "fields",
-        "queue": queue_of(current_app, task.name),
+        "queue": queue_for(current_app, task),
         "queues": offered(connection)["queue"],
         "recent": [(task_id, preview(short_name(task.name), args, kwargs, {})) for task_id, args, kwargs in calls],
         "presets": presets_of(connection, task.name),

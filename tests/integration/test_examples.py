@@ -1,0 +1,137 @@
+"""The examples as their readers use them: a Django project that knows nothing of Vase, a Flask site with Vase inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import BIN, ROOT, Stack, free_port, wait_until
+
+DJANGO = ROOT / "examples" / "django_celery_example"
+FLASK = ROOT / "examples" / "flask_celery_example"
+DIVIDE = "division.tasks.divide"
+
+
+def post(url: str, **fields: str) -> tuple[str, str]:
+    """Send a form; return the address and the text of the page that follows."""
+    with urllib.request.urlopen(url, urllib.parse.urlencode(fields).encode(), timeout=20) as answer:
+        return answer.url, answer.read().decode()
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.fixture(scope="module")
+def django(stack: Stack) -> Iterator[dict[str, str]]:
+    """The Django project's worker on the site's Redis; its environment."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("CELERY_", "DJANGO_"))}
+    environ = kept | {"CELERY_BROKER_URL": stack.broker_url, "DIVIDE_SECONDS": "0.1"}
+    command = [BIN / "celery", "-A", "site_of_others", "worker", "-E", "-n", "django@example", "--concurrency", "1"]
+    log = (stack.folder / "django.log").open("wb")
+    worker = subprocess.Popen(command, cwd=DJANGO, env=environ, stdout=log, stderr=log)
+    yield environ
+    worker.terminate()
+    worker.wait(timeout=30)
+    log.close()
+
+
+def test_the_worker_of_a_django_project_is_watched(stack: Stack, django: dict[str, str]) -> None:
+    wait_until(lambda: "django@example" in stack.get("/recording")[1], "the worker is shown")
+
+
+def test_what_djangos_own_code_starts_is_recorded(stack: Stack, django: dict[str, str]) -> None:
+    code = "from division.tasks import divide; print(divide.delay(1, 2).id)"
+    command = [BIN / "python", "manage.py", "shell", "-v", "0", "-c", code]
+    task_id = subprocess.run(command, cwd=DJANGO, env=django, check=True, capture_output=True, text=True).stdout.strip()
+    assert stack.row_once(task_id, state="SUCCESS", outcome_exact=1)["result"] == "0.5"
+
+
+def test_a_task_of_a_django_project_is_run_from_the_page(stack: Stack, django: dict[str, str]) -> None:
+    wait_until(lambda: DIVIDE in stack.get("/tasks")[1], "the worker was asked for its tasks", 60)
+    call = json.dumps({"args": [1, 4], "kwargs": {}})
+    url, _ = post(f"{stack.url}/task", name=DIVIDE, mode="raw", raw=call)
+    row = stack.row_once(url.rpartition("/")[2], state="SUCCESS", outcome_exact=1)
+    assert (row["result"], row["queue"], row["worker"]) == ("0.25", "django", "django@example")
+
+
+def test_a_run_of_a_django_project_is_cancelled_from_the_page(stack: Stack, django: dict[str, str]) -> None:
+    wait_until(lambda: DIVIDE in stack.get("/tasks")[1], "the worker was asked for its tasks", 60)
+    call = json.dumps({"args": [1, 4], "kwargs": {}})
+    url, _ = post(f"{stack.url}/task", name=DIVIDE, mode="raw", raw=call, **{"o.countdown": "1 h"})
+    task_id = url.rpartition("/")[2]
+    stack.row_once(task_id, state="RECEIVED")
+    post(f"{stack.url}/cancel", task_id=task_id)
+    stack.row_once(task_id, state="REVOKED")
+
+
+@pytest.fixture
+def mounted(own_stack: Stack) -> Iterator[tuple[Stack, str]]:
+    """The Flask site with the dashboard inside, its worker and its recorder; the stack and the dashboard's address."""
+    own_stack.start("redis")
+    port = free_port()
+    environ = own_stack.environ | {"PYTHONPATH": str(ROOT)}
+    commands = (
+        ["flask", "--app", "dashboard", "record"],
+        ["celery", "-A", "app", "worker", "-E", "--concurrency", "1"],
+        ["gunicorn", "--bind", f"127.0.0.1:{port}", "app:app"],
+    )
+    log = (own_stack.folder / "flask.log").open("wb")
+    parts = [
+        subprocess.Popen([str(BIN / name), *rest], cwd=FLASK, env=environ, stdout=log, stderr=log)
+        for name, *rest in commands
+    ]
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return "site itself" in get(f"{url}/")
+        except OSError:
+            return False
+
+    try:
+        wait_until(answers, "the site answers", 30)
+        yield own_stack, f"{url}/celery"
+    finally:
+        for part in parts:
+            part.terminate()
+        for part in parts:
+            part.wait(timeout=30)
+        log.close()
+
+
+def test_a_site_that_mounts_the_dashboard_runs_its_own_tasks_typed(mounted: tuple[Stack, str]) -> None:
+    stack, url = mounted
+    form = get(f"{url}/task?name=app.price")
+    assert 'name="p.amount"' in form
+    assert "How many." in form
+    address, _ = post(f"{url}/task", **{"name": "app.price", "mode": "fields", "p.amount": "3"})
+    assert address.startswith(f"{url}/runs/")
+    assert stack.row_once(address.rpartition("/")[2], state="SUCCESS", outcome_exact=1)["result"] == '"29.70"'
+
+
+def test_every_address_of_a_mounted_page_stays_below_its_prefix(mounted: tuple[Stack, str]) -> None:
+    _, url = mounted
+    for path in ("/", "/tasks", "/recording", "/bulk", "/task?name=app.price"):
+        found = re.findall(r'(?:href|src|action|hx-get|hx-post|data-news)="(/[^"]*)"', get(url + path))
+        assert found
+        assert [address for address in found if not address.startswith("/celery/")] == []
+
+
+def test_the_tasks_that_vase_ships_are_none_of_a_mounted_site(mounted: tuple[Stack, str]) -> None:
+    _, url = mounted
+    page = get(f"{url}/tasks")
+    assert ("app.price" in page, "webapp.tasks" in page) == (True, False)
+
+
+def test_the_folders_of_the_examples_have_a_readme() -> None:
+    assert all(Path(folder, "README.md").exists() for folder in (DJANGO, FLASK))
