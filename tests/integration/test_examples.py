@@ -1,4 +1,4 @@
-"""The examples as their readers use them: a Django project that knows nothing of Vase, a Flask site with Vase inside."""
+"""The examples as their readers use them: a Django project that knows nothing of Vase, a Flask site with it inside."""
 
 from __future__ import annotations
 
