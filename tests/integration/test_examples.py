@@ -82,7 +82,7 @@ def mounted(own_stack: Stack) -> Iterator[tuple[Stack, str]]:
     environ = own_stack.environ | {"PYTHONPATH": str(ROOT)}
     commands = (
         ["flask", "--app", "dashboard", "record"],
-        ["celery", "-A", "app", "worker", "-E", "--concurrency", "1"],
+        ["celery", "-A", "app.celery", "worker", "-E", "--concurrency", "1"],
         ["gunicorn", "--bind", f"127.0.0.1:{port}", "app:app"],
     )
     log = (own_stack.folder / "flask.log").open("wb")

@@ -41,6 +41,10 @@ def inspect(engine: Engine, celery: Celery) -> None:
     registered: dict[str, list[str]] = asking.registered(ATTRIBUTE) or {}
     stats: dict[str, dict[str, Any]] = asking.stats() or {}
     queues: dict[str, list[dict[str, Any]]] = asking.active_queues() or {}
+    for hostname in {*stats, *queues}:
+        pool = str((stats.get(hostname, {}).get("pool") or {}).get("implementation") or "")[:NAME_MAX] or None
+        names = [str(queue.get("name"))[:NAME_MAX] for queue in queues.get(hostname) or [] if isinstance(queue, dict)]
+        _note(engine, hostname, {"pool": pool, "queues": json.dumps(names[:QUEUES_MAX])})
     with engine.connect() as connection:
         known = connection.execute(select(worker_tasks)).all()
     for hostname, lines in registered.items():
@@ -50,10 +54,6 @@ def inspect(engine: Engine, celery: Celery) -> None:
             with engine.begin() as connection:
                 bump(connection)
                 _replace(connection, hostname, told)
-    for hostname in {*stats, *queues}:
-        pool = str((stats.get(hostname, {}).get("pool") or {}).get("implementation") or "")[:NAME_MAX] or None
-        names = [str(queue.get("name"))[:NAME_MAX] for queue in queues.get(hostname) or [] if isinstance(queue, dict)]
-        _note(engine, hostname, {"pool": pool, "queues": json.dumps(names[:QUEUES_MAX])})
 
 
 def _note(engine: Engine, hostname: str, values: dict[str, Any]) -> None:

@@ -186,3 +186,4 @@ class Upkeep:
         # What a newcomer has ended before it sent events is told by the result backend alone.
         if self.called_at < self.call_until:
             self.sweep.start()
+            self._inspect()
