@@ -19,6 +19,7 @@ from webapp.extensions import db
 from webapp.known import Known
 from webapp.outbox import Message, mark_held, mark_sent, new_row, publish, take
 from webapp.queries import bump, runs
+from webapp.signature.nodes import WrongError
 from webapp.signature.tagged import untagged
 
 _INSERT: Final = insert(runs)
@@ -49,7 +50,7 @@ def launch(
     priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
     would harm a worker, before anything is stored.
     """
-    check_arguments(untagged(args), untagged(kwargs))
+    check_arguments(*_without_tags(args, kwargs))
     _check_number(app, name, args, kwargs or {})
     exact = (exact_json(args), exact_json(kwargs or {}))
     asked = exact_json(options) if options else None
@@ -90,6 +91,15 @@ def breaker_of(app: Flask) -> Breaker:
     """Return the breaker of this process."""
     breaker: Breaker = app.extensions.setdefault("breaker", Breaker())
     return breaker
+
+
+def _without_tags(args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Return the arguments with texts for the dates, decimals and the like that travel as dictionaries of two keys."""
+    try:
+        return untagged(args), untagged(kwargs)
+    except (WrongError, RecursionError):
+        # Whoever checks them says what is wrong.
+        return args, kwargs
 
 
 def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
