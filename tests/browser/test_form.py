@@ -28,7 +28,7 @@ def send(page: Page, x: str, y: str) -> None:
     """Type two values and press the button."""
     page.get_by_label("x number").fill(x)
     page.get_by_label("y number").fill(y)
-    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run", exact=True).click()
 
 
 @wrong
@@ -120,7 +120,7 @@ def test_the_button_keeps_the_focus_when_it_was_pressed(visit: Opener, stack: St
     page = visit(stack.url).page
     send(page, "53", "4")
     expect(page.get_by_label("x number")).to_have_value("")
-    expect(page.get_by_role("button", name="Run")).to_be_focused()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_focused()
 
 
 def test_a_run_started_from_a_filtered_list_is_shown_under_the_address_of_that_list(

@@ -123,7 +123,7 @@ def test_a_field_shows_hostile_text_as_text(visit: Opener, ledger: Ledger) -> No
 def _send(page: Page, text: str) -> None:
     page.get_by_label("x number").fill(text)
     page.get_by_label("y number").fill("1")
-    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run", exact=True).click()
 
 
 def test_hostile_arguments_go_through_broker_worker_and_recorder_and_are_text(visit: Opener, stack: Stack) -> None:

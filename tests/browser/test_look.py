@@ -65,7 +65,7 @@ def open_page(visit: Opener, ledger: Ledger, kind: str, **options: object) -> Pa
     page = visit(ledger.url + path, **options).page
     if kind == "errors":
         page.get_by_label("x number").fill("nan")
-        page.get_by_role("button", name="Run").click()
+        page.get_by_role("button", name="Run", exact=True).click()
         expect(page.locator("[aria-invalid]")).to_have_count(2)
     return page
 

@@ -14,7 +14,7 @@ def submit(page: Page, x: str, y: str) -> None:
     """Type two numbers and press the button, as a person does."""
     page.get_by_label("x number").fill(x)
     page.get_by_label("y number").fill(y)
-    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run", exact=True).click()
 
 
 def newest(page: Page) -> Locator:
@@ -141,7 +141,7 @@ def test_a_double_click_makes_one_run(visit: Opener, stack: Stack) -> None:
     page = visit(stack.url).page
     page.get_by_label("x number").fill("31")
     page.get_by_label("y number").fill("4")
-    page.get_by_role("button", name="Run").dblclick()
+    page.get_by_role("button", name="Run", exact=True).dblclick()
     expect(newest(page).locator(".outcome")).to_have_text("7.75")
     page.reload()
     expect(page.locator(".call", has_text="divide(31, 4)")).to_have_count(1)

@@ -13,7 +13,7 @@ def send(page: Page, x: str, y: str) -> None:
     """Fill in the form and press the button."""
     page.get_by_label("x number").fill(x)
     page.get_by_label("y number").fill(y)
-    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run", exact=True).click()
 
 
 def reload_until(page: Page, selector: str, text: str) -> None:

@@ -147,7 +147,8 @@ def progress_of(row: Row[Any]) -> Progress | None:
 
 def time_left(row: Row[Any], now: float) -> float | None:
     """Return the seconds that a run still takes if it goes on as it did, None where it does not say how far it is."""
-    if progress_of(row) is None or row.started_at is None or not row.progress_current:
+    known = row.started_at is not None and row.progress_at is not None and row.progress_current
+    if progress_of(row) is None or not known:
         return None
     worked = max(row.progress_at - row.started_at, 0.0)
     whole = worked * row.progress_total / row.progress_current
