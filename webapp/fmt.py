@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from webapp.signature import preview
 from webapp.text import clean
 
 
@@ -91,5 +92,9 @@ def _unwrap(text: str) -> str:
 
 
 def python(value: Any) -> str:
-    """Return a JSON value as Python writes it, which is how a task's author thinks of it."""
-    return clean(repr(value))
+    """Return a JSON value as Python writes it, which is how a task's author thinks of it.
+
+    Dates, decimals and the like, which travel as dictionaries of two keys, are written as what they are.
+    """
+    text = repr(value)
+    return clean(preview.python(value) if "__type__" in text else text)

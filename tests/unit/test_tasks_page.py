@@ -140,3 +140,9 @@ def test_any_name_of_a_task_gets_an_answer(client: FlaskClient, name: str) -> No
     answer = client.get("/task", query_string={"name": name})
     assert answer.status_code in (200, 404)
     assert "<script>alert" not in answer.text
+
+
+def test_a_decimal_is_shown_as_a_decimal(app: Flask, client: FlaskClient) -> None:
+    price = {"__type__": "decimal", "__value__": "9.90"}
+    task_id = launch(app, divide.name, [price, 2]).task_id
+    assert "x = decimal.Decimal(&#39;9.90&#39;)" in client.get(f"/runs/{task_id}").text
