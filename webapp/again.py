@@ -46,7 +46,10 @@ def kept_options(row: Row[Any]) -> dict[str, Any]:
 
 def related(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
     """Return the runs that this one was run again from and as, oldest first."""
-    same = or_(runs.c.retry_of == row.task_id, runs.c.task_id == row.retry_of)
+    same = runs.c.retry_of == row.task_id
+    if row.retry_of:
+        # Only then: no index tells SQLite that no task id is NULL, and it would look through the whole table.
+        same = or_(same, runs.c.task_id == row.retry_of)
     columns = (runs.c.id, runs.c.task_id, runs.c.state, runs.c.publish_state, runs.c.retries, runs.c.retry_of)
     query = select(*columns, runs.c.created_at).where(same).order_by(runs.c.id).limit(RELATED_MAX)
     return list(connection.execute(query))

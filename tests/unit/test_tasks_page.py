@@ -78,6 +78,7 @@ def test_a_wrong_value_is_named_beside_its_field_and_kept(client: FlaskClient) -
     assert answer.status_code == 422
     assert 'id="error-p.x"' in answer.text
     assert 'value="seven"' in answer.text
+    assert len(re.findall("autofocus", answer.text)) == 1
 
 
 def test_options_are_kept_with_the_run(client: FlaskClient) -> None:

@@ -24,7 +24,8 @@ task_schemas = TaskSchema.__table__
 
 ATTRIBUTE: Final = "vase_schema"
 """The attribute of our tasks that ``inspect registered`` is asked for; see ``celery_app``."""
-ANSWER_SECONDS: Final = 1.5
+ANSWER_SECONDS: Final = 0.5
+"""Seconds for which answers are awaited, three times; meanwhile the recorder's other jobs wait too."""
 SCHEMA_MAX: Final = 64 * 1024
 TASKS_MAX: Final = 2000
 """Most tasks of a worker that are kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -203,7 +202,8 @@ def _render(connection: Connection, task: KnownTask, shown: Form, mode: str = ""
         "key": uuid.uuid4(),
         "from_run": request.values.get("from", ""),
         "zone": request.values.get("zone", ""),
-        "different": json.dumps(list(task.schemas.values())) if len(task.schemas) > 1 else "",
+        "different": len(task.schemas) > 1,
+        "wrong": next((item for top in shown.fields for item in top.walk() if item.error), None),
         "call": "",
         **more,
     }
