@@ -60,8 +60,9 @@ def test_a_task_of_a_django_project_is_run_from_the_page(stack: Stack, django: d
     wait_until(lambda: DIVIDE in stack.get("/tasks")[1], "the worker was asked for its tasks", 60)
     call = json.dumps({"args": [1, 4], "kwargs": {}})
     url, _ = post(f"{stack.url}/task", name=DIVIDE, mode="raw", raw=call)
-    row = stack.row_once(url.rpartition("/")[2], state="SUCCESS", outcome_exact=1)
-    assert (row["result"], row["queue"], row["worker"]) == ("0.25", "django", "django@example")
+    # The result may be read before the worker's events are, which alone tell of the worker.
+    row = stack.row_once(url.rpartition("/")[2], state="SUCCESS", outcome_exact=1, worker="django@example")
+    assert (row["result"], row["queue"]) == ("0.25", "django")
 
 
 def test_a_run_of_a_django_project_is_cancelled_from_the_page(stack: Stack, django: dict[str, str]) -> None:
