@@ -37,6 +37,15 @@ def remember(celery: Celery, task_ids: Collection[str], now: float) -> None:
             pipeline.execute()
 
 
+def forget(celery: Celery, task_ids: Collection[str]) -> None:
+    """Take back what was left for workers, of runs that have ended; raises what the broker's driver raises."""
+    with celery.connection_or_acquire() as connection:
+        channel = connection.default_channel
+        if is_redis(channel):
+            with channel.conn_or_acquire() as client:
+                client.zrem(CANCELLED, *task_ids)
+
+
 class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no type hints
     """Celery's request, which is marked as revoked when it was cancelled while its worker was away."""
 

@@ -99,8 +99,8 @@ def request(
     again = update(cancels).where(cancels.c.task_id.in_(known))
     if terminate:
         again = again.values(terminate=True)
-    connection.execute(again.values(told_at=None, ended_at=None))
-    fresh = {"requested_at": now, "terminate": terminate, "reason": reason or None, "bulk_id": bulk_id}
+    connection.execute(again.values(told_at=0.0, ended_at=None))
+    fresh = {"requested_at": now, "told_at": 0.0, "terminate": terminate, "reason": reason or None, "bulk_id": bulk_id}
     new = [{"task_id": task_id, **fresh} for task_id in task_ids if task_id not in known]
     if new:
         connection.execute(insert(cancels), new)

@@ -10,45 +10,45 @@ from typing import Any, Final
 
 from celery import Celery
 from flask import Flask
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import Engine, select, update
 
-from webapp.cancelled import remember
+from webapp.cancelled import forget, remember
 from webapp.cancelling import TOLD_AT_ONCE, UNSENT, cancels, drop
 from webapp.celery_app import publisher_of
 from webapp.queries import bump, runs, workers
-from webapp.states import LIVE
+from webapp.states import is_ready
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 1.0
 """Seconds for which answers of workers are awaited."""
 AGAIN_SECONDS: Final = 30.0
-"""Seconds after which workers are told once more of a run that goes on."""
+"""Seconds after which a run is looked at again, and workers are told once more should it go on."""
 NAMES_MAX: Final = 20
 """Most workers that are named as having answered."""
 
 
 def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
-    """Do what is due for open cancels; ``newcomer`` says that a worker has come up, which is told all of them."""
+    """Do what is due for open cancels, the longest untold first; a ``newcomer`` among the workers is told all."""
     now = time.time()
-    columns = (cancels.c.task_id, cancels.c.terminate, runs.c.phase, runs.c.state, runs.c.publish_state)
-    due = or_(cancels.c.told_at.is_(None), cancels.c.told_at < now - AGAIN_SECONDS, runs.c.phase.is_distinct_from(LIVE))
+    columns = (cancels.c.task_id, cancels.c.terminate, runs.c.state, runs.c.publish_state)
     query = (
         select(*columns)
         .select_from(cancels.outerjoin(runs, runs.c.task_id == cancels.c.task_id))
-        .where(cancels.c.ended_at.is_(None), due)
-        .order_by(cancels.c.requested_at)
+        .where(cancels.c.ended_at.is_(None), cancels.c.told_at < now - AGAIN_SECONDS)
+        .order_by(cancels.c.told_at)
         .limit(TOLD_AT_ONCE)
     )
     if newcomer:
         with engine.begin() as connection:
-            connection.execute(update(cancels).where(cancels.c.ended_at.is_(None)).values(told_at=None))
+            connection.execute(update(cancels).where(cancels.c.ended_at.is_(None)).values(told_at=0.0))
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     if not rows:
         return
-    _end(engine, [row for row in rows if row.phase != LIVE], now)
-    live = [row for row in rows if row.phase == LIVE]
+    # A run in doubt may come back, so it stays as open as a live one. One without a row was pruned.
+    live = [row for row in rows if row.state and not is_ready(row.state)]
+    _end(engine, publisher_of(app), [row for row in rows if not row.state or is_ready(row.state)], now)
     unsent = [row.task_id for row in live if row.state == "PENDING" and row.publish_state in UNSENT]
     if unsent:
         with engine.begin() as connection:
@@ -59,11 +59,12 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
             _tell(engine, publisher_of(app), told, terminate, now)
 
 
-def _end(engine: Engine, rows: Sequence[Any], now: float) -> None:
-    """Note that nothing is left to be done; a run that is in doubt may come back, so it stays open."""
-    task_ids = [row.task_id for row in rows if row.state != "UNCERTAIN"]
+def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> None:
+    """Note that nothing is left to be done, and let the broker forget it."""
+    task_ids = [row.task_id for row in rows]
     if not task_ids:
         return
+    forget(celery, task_ids)
     with engine.begin() as connection:
         version = bump(connection)
         connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(ended_at=now))

@@ -24,8 +24,8 @@ task_schemas = TaskSchema.__table__
 
 ATTRIBUTE: Final = "vase_schema"
 """The attribute of our tasks that ``inspect registered`` is asked for; see ``celery_app``."""
-ANSWER_SECONDS: Final = 0.5
-"""Seconds for which answers are awaited, three times; meanwhile the recorder's other jobs wait too."""
+ANSWER_SECONDS: Final = 1.0
+"""Seconds for which answers are awaited, three times."""
 SCHEMA_MAX: Final = 64 * 1024
 TASKS_MAX: Final = 2000
 """Most tasks of a worker that are kept."""
@@ -102,7 +102,7 @@ def _replace(connection: Connection, hostname: str, told: dict[str, str | None])
 def forget_gone(engine: Engine, gone_for: float) -> None:
     """Forget the tasks of workers that have been away for so many seconds, and schemas that nobody has."""
     with engine.begin() as connection:
-        gone = select(workers.c.hostname).where(workers.c.online, workers.c.seen_at > time.time() - gone_for)
-        connection.execute(delete(worker_tasks).where(worker_tasks.c.hostname.not_in(gone)))
+        seen = select(workers.c.hostname).where(workers.c.seen_at > time.time() - gone_for)
+        connection.execute(delete(worker_tasks).where(worker_tasks.c.hostname.not_in(seen)))
         used = select(worker_tasks.c.schema_hash).where(worker_tasks.c.schema_hash.is_not(None))
         connection.execute(delete(task_schemas).where(task_schemas.c.hash.not_in(used)))

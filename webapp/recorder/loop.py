@@ -1,4 +1,5 @@
-"""Runs a recorder: one thread hears pub/sub, one reads the stream, one keeps up everything around it."""
+"""Runs a recorder: one thread hears pub/sub, one reads the stream, one keeps up everything around it, one asks
+workers."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from flask import Flask
@@ -39,10 +41,13 @@ def record(app: Flask, stopping: threading.Event) -> None:
     for hostname in hostnames_online(engine):
         recorder.workers.expect(hostname, time.time())
     stream = StreamRecorder(app, engine, stopping)
-    threads = [
-        threading.Thread(target=_inside, args=(app, run), name=name, daemon=True)
-        for name, run in (("stream", stream.run), ("upkeep", Upkeep(app, engine, recorder, stream).run))
-    ]
+    upkeep = Upkeep(app, engine, recorder, stream)
+    runs = {
+        "stream": stream.run,
+        "upkeep": partial(upkeep.run, upkeep.jobs),
+        "questions": partial(upkeep.run, upkeep.questions),
+    }
+    threads = [threading.Thread(target=_inside, args=(app, run), name=name, daemon=True) for name, run in runs.items()]
     for thread in threads:
         thread.start()
     try:

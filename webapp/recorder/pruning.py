@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, func, select
 
 from webapp import index, known
+from webapp.cancelling import cancels
 from webapp.ids import first_id
 from webapp.queries import bump, dead_letters, gaps, runs, take_turn
 from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
@@ -61,8 +62,9 @@ def prune_some(engine: Engine, rule: Rule) -> int:
             return 0
     with engine.begin() as connection:
         bump(connection)
-        rows = connection.execute(_old(rule, *index.COLUMNS).order_by(runs.c.id).limit(BATCH)).all()
+        rows = connection.execute(_old(rule, *index.COLUMNS, runs.c.task_id).order_by(runs.c.id).limit(BATCH)).all()
         index.replace(connection, [(row.id, index.words_of(row._mapping)) for row in rows], [])
+        connection.execute(delete(cancels).where(cancels.c.task_id.in_([row.task_id for row in rows])))
         connection.execute(delete(runs).where(runs.c.id.in_([row.id for row in rows])))
     return len(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ from webapp.outbox import CLAIM_MAX, relay
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
 from webapp.recorder.hearing import EventRecorder
-from webapp.recorder.inspecting import inspect
+from webapp.recorder.inspecting import forget_gone, inspect
 from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
 from webapp.recorder.rescue import rescue
@@ -43,6 +44,11 @@ BULK_SECONDS: Final = 0.2
 """Seconds between two parts of a bulk action."""
 INSPECT_SECONDS: Final = 30.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
+WORKER_KEPT: Final = 7 * 24 * 3600.0
+"""Seconds for which the tasks of a worker that is away are kept."""
+
+Jobs = list[tuple[float, Callable[[], None]]]
+"""What is to be done, and how many seconds after the last time."""
 
 
 class Upkeep:
@@ -63,8 +69,9 @@ class Upkeep:
         self.repair = Repair(app.config["DOUBT_SECONDS"])
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
-        self.newcomer = False
-        self.jobs: list[tuple[float, Callable[[], None]]] = [
+        self.to_be_told, self.to_be_asked = threading.Event(), threading.Event()
+        self.inspected_at = -INSPECT_SECONDS
+        self.jobs: Jobs = [
             (2.0, self._beat),
             (0.5, self._relay),
             (1.0, self._rescue),
@@ -76,17 +83,18 @@ class Upkeep:
             (self.repair.period, self._repair),
             (5.0, self._prune),
             (3600.0, partial(forget, engine, self.retention)),
-            (0.5, self._cancels),
+            (3600.0, partial(forget_gone, engine, WORKER_KEPT)),
             (BULK_SECONDS, self._bulk),
-            (INSPECT_SECONDS, self._inspect),
             (10.0, self._enable_events),
         ]
+        # These wait for the answers of workers, which nothing else is to wait for.
+        self.questions: Jobs = [(0.5, self._cancels), (0.5, self._inspect)]
 
-    def run(self) -> None:
+    def run(self, jobs: Jobs) -> None:
         """Do each job when it is due, until stopped; a job that fails is tried again at its next time."""
-        due = [0.0] * len(self.jobs)
+        due = [0.0] * len(jobs)
         while not self.recorder.stopping.is_set():
-            for number, (period, job) in enumerate(self.jobs):
+            for number, (period, job) in enumerate(jobs):
                 if time.monotonic() >= due[number] or (job == self._enable_events and self._called()):
                     self._do(job)
                     due[number] = time.monotonic() + period
@@ -97,7 +105,6 @@ class Upkeep:
         now = time.monotonic()
         if self.recorder.new_worker.is_set():
             self.recorder.new_worker.clear()
-            self.newcomer = True
             self.call_until = now + NEWCOMER_SECONDS
         return now < self.call_until and now - self.called_at >= 1.0
 
@@ -159,14 +166,18 @@ class Upkeep:
 
     def _cancels(self) -> None:
         if self.broker_error is None:
-            follow(self.app, self.engine, newcomer=self.newcomer)
-            self.newcomer = False
+            newcomer = self.to_be_told.is_set()
+            self.to_be_told.clear()
+            follow(self.app, self.engine, newcomer=newcomer)
 
     def _bulk(self) -> None:
         carry_out(self.app, self.engine, BULK_SECONDS)
 
     def _inspect(self) -> None:
-        if self.broker_error is None:
+        now = time.monotonic()
+        if self.broker_error is None and (self.to_be_asked.is_set() or now >= self.inspected_at + INSPECT_SECONDS):
+            self.to_be_asked.clear()
+            self.inspected_at = now
             inspect(self.engine, publisher_of(self.app))
 
     def _prune(self) -> None:
@@ -186,4 +197,5 @@ class Upkeep:
         # What a newcomer has ended before it sent events is told by the result backend alone.
         if self.called_at < self.call_until:
             self.sweep.start()
-            self._inspect()
+            self.to_be_asked.set()
+            self.to_be_told.set()
