@@ -24,7 +24,7 @@ from webapp.filters import Filter
 from webapp.finding import Found
 from webapp.listing import newest_id, page
 from webapp.models import BulkAction
-from webapp.outbox import Message, new_row
+from webapp.outbox import WAITS, Message, new_row
 from webapp.queries import bump, runs
 from webapp.states import GROUPS
 
@@ -37,6 +37,8 @@ RATE_MAX: Final = 1000.0
 PICKED_MAX: Final = 1000
 PART_MAX: Final = 200
 """Most runs of one transaction; while it lasts nobody else can write."""
+UNSENT_MAX: Final = 1000
+"""Runs that wait to be sent, with which no more are made: an action that is aborted then is over soon."""
 TIMES: Final = ("since", "start", "end", "zone", "sort", "top", "before", "after")
 """What a frozen filter does not say again: its times have become ids, and it has no place of its own."""
 
@@ -97,6 +99,8 @@ def carry_out(app: Flask, engine: Engine, seconds: float) -> int:
     """Carry out the next part of the oldest action, as much as its rate allows in so many seconds; return how many."""
     with engine.connect() as connection:
         if not connection.execute(select(bulk_actions.c.id).where(bulk_actions.c.state == "running").limit(1)).first():
+            return 0
+        if connection.execute(select(runs.c.id).where(WAITS).offset(UNSENT_MAX).limit(1)).first():
             return 0
     with engine.begin() as connection:
         # Writers form a line behind this, so that two recorders never carry out the same part.

@@ -13,7 +13,7 @@ from typing import Any, Final
 from flask import Flask
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, Engine, bindparam, case, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, literal_column, select, update
 
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
@@ -30,6 +30,8 @@ LEASE: Final = 8.0
 RETRY_MAX: Final = 30.0
 """Longest pause between two attempts to publish, in seconds."""
 CLAIM_MAX: Final = 50
+WAITS: Final = runs.c.publish_state.in_([literal_column(f"'{state}'") for state in ("new", "sending", "held")])
+"""What an index holds, in the very words by which databases see that it is the one to use."""
 ATTEMPTS_MAX: Final = 10
 """Attempts, over two and a half minutes and with a broker that answers, after which only a person tries again."""
 
@@ -116,10 +118,10 @@ def claim(engine: Engine, now: float, impatient: bool = False) -> list[Message]:
     ``impatient`` takes waiting runs before their time, for a broker that has just come back. A run that a worker
     has been seen with was published after all and is marked so.
     """
-    due = (runs.c.publish_state == "sending") & (runs.c.publish_due_at <= now)
-    waiting = runs.c.publish_state.in_(("new", "held"))
-    due |= waiting if impatient else waiting & (runs.c.publish_due_at <= now)
-    find = select(*_CLAIMED).where(due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
+    due = runs.c.publish_due_at <= now
+    if impatient:
+        due |= runs.c.publish_state.in_(("new", "held"))
+    find = select(*_CLAIMED).where(WAITS, due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
     with engine.connect() as connection:
         if not connection.execute(find.limit(1)).first():
             return []

@@ -9,8 +9,9 @@ import time
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
+from tests.unit.plans import scans
 from webapp.allowed import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.cancelling import cancel, cancels
 from webapp.errors import NotAllowedError
@@ -158,12 +159,7 @@ def test_arguments_that_the_signature_does_not_take_any_more_lead_to_the_form_wi
 def test_no_page_of_a_run_looks_through_the_whole_table(app: Flask, client: FlaskClient) -> None:
     first = launch(app, divide.name, [1, 2]).task_id
     second = client.post("/again", data={"task_id": first}).location.rpartition("/")[2]
-    said: list[tuple[str, tuple[object, ...]]] = []
-    event.listen(db.engine, "before_cursor_execute", lambda _c, _u, text, values, *_: said.append((text, values)))
-    for task_id in (first, second):
-        client.get(f"/runs/{task_id}")
-    asked = [(text, values) for text, values in said if "FROM task_runs" in text]
-    with db.engine.connect() as connection:
-        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()) for text, values in asked]
-    assert plans
-    assert [plan for plan in plans if "SCAN" in plan] == []
+    with scans(db.engine) as found:
+        for task_id in (first, second):
+            client.get(f"/runs/{task_id}")
+    assert found == []

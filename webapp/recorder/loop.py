@@ -1,5 +1,5 @@
-"""Runs a recorder: one thread hears pub/sub, one reads the stream, one keeps up everything around it, one asks
-workers."""
+"""Runs a recorder: one thread hears pub/sub, one reads the stream, one sends what waits, one asks workers, and
+one keeps up everything around."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
     runs = {
         "stream": stream.run,
         "upkeep": partial(upkeep.run, upkeep.jobs),
+        "sending": partial(upkeep.run, upkeep.sending),
         "questions": partial(upkeep.run, upkeep.questions),
     }
     threads = [threading.Thread(target=_inside, args=(app, run), name=name, daemon=True) for name, run in runs.items()]

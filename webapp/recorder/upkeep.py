@@ -40,8 +40,8 @@ SWEEP_SECONDS: Final = 30.0
 """Seconds between walks over all stored results; one also follows each start and each return of the broker."""
 RELAY_SECONDS: Final = 0.4
 """Seconds for which the relay may go on by itself while there is more to send."""
-BULK_SECONDS: Final = 0.2
-"""Seconds between two parts of a bulk action."""
+PRUNE_SECONDS: Final = 60.0
+"""Seconds for which nothing is looked for that could be removed, after nothing was found."""
 INSPECT_SECONDS: Final = 30.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
 WORKER_KEPT: Final = 7 * 24 * 3600.0
@@ -66,14 +66,15 @@ class Upkeep:
         self.live = Watch(running_only=False)
         self.sweep = Sweep()
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
+        self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
+        self.prune_at = 0.0
         self.repair = Repair(app.config["DOUBT_SECONDS"])
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
         self.to_be_told, self.to_be_asked = threading.Event(), threading.Event()
-        self.inspected_at = -INSPECT_SECONDS
+        self.inspected_at, self.carried_at = -INSPECT_SECONDS, time.monotonic()
         self.jobs: Jobs = [
             (2.0, self._beat),
-            (0.5, self._relay),
             (1.0, self._rescue),
             (0.4, partial(self._look, self.running)),
             (3.0, partial(self._look, self.live)),
@@ -84,9 +85,10 @@ class Upkeep:
             (5.0, self._prune),
             (3600.0, partial(forget, engine, self.retention)),
             (3600.0, partial(forget_gone, engine, WORKER_KEPT)),
-            (BULK_SECONDS, self._bulk),
             (10.0, self._enable_events),
         ]
+        # These may have a hundred thousand runs to send.
+        self.sending: Jobs = [(0.1, self._bulk), (0.1, self._relay)]
         # These wait for the answers of workers, which nothing else is to wait for.
         self.questions: Jobs = [(0.5, self._cancels), (0.5, self._inspect)]
 
@@ -145,8 +147,9 @@ class Upkeep:
 
     def _relay(self) -> None:
         end = time.monotonic() + RELAY_SECONDS
-        while self.broker_error is None and relay(self.app, self.engine) == CLAIM_MAX and time.monotonic() < end:
-            pass
+        while self.broker_error is None and relay(self.app, self.engine) == CLAIM_MAX:
+            if time.monotonic() >= end:
+                return
 
     def _look(self, watch: Watch) -> None:
         if self.broker_error is None:
@@ -171,7 +174,9 @@ class Upkeep:
             follow(self.app, self.engine, newcomer=newcomer)
 
     def _bulk(self) -> None:
-        carry_out(self.app, self.engine, BULK_SECONDS)
+        now = time.monotonic()
+        carry_out(self.app, self.engine, now - self.carried_at)
+        self.carried_at = now
 
     def _inspect(self) -> None:
         now = time.monotonic()
@@ -181,7 +186,9 @@ class Upkeep:
             inspect(self.engine, publisher_of(self.app))
 
     def _prune(self) -> None:
-        prune(self.engine, self.retention, self.app.config["RETENTION_MAX_RUNS"], seconds=1.0)
+        # To find the millionth newest run takes a walk over all of them, so whoever found nothing rests for a while.
+        if time.monotonic() >= self.prune_at and not prune(self.engine, self.retention, self.runs_max, seconds=1.0):
+            self.prune_at = time.monotonic() + PRUNE_SECONDS
 
     def _tidy_stream(self) -> None:
         if self.broker_error is not None or not self.stream.made:

@@ -1,0 +1,91 @@
+"""With millions of runs nothing that the recorder does by the clock looks through all of them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from flask import Flask
+
+from tests.unit.plans import scans
+from webapp import bulk, cancelling
+from webapp.extensions import db
+from webapp.filters import Filter
+from webapp.launching import launch
+from webapp.outbox import claim, mark_sent, take
+from webapp.queries import bump
+from webapp.recorder.pruning import count, prune_some, rules
+from webapp.recorder.repair import Repair
+from webapp.recorder.sweep import Sweep
+from webapp.recorder.watch import Watch
+from webapp.tasks import divide
+
+pytestmark = pytest.mark.sqlite_only
+
+
+def test_the_outbox_is_found_by_its_index(app: Flask) -> None:
+    first = launch(app, divide.name, [1, 2]).task_id
+    now = time.time() + 60
+    with scans(db.engine) as found:
+        claim(db.engine, now)
+        claim(db.engine, now, impatient=True)
+        take(db.engine, first)
+        with db.engine.begin() as connection:
+            mark_sent(connection, [first], now)
+    assert found == []
+
+
+def test_live_runs_are_found_by_their_index(app: Flask) -> None:
+    launch(app, divide.name, [1, 2])
+    with scans(db.engine) as found:
+        for running_only in (True, False):
+            Watch(running_only)._next(db.engine)
+        Repair(6.0)._next(db.engine, time.time())
+        Sweep()._lacking(db.engine, {"a", "b"})
+    assert found == []
+
+
+def test_old_runs_are_found_by_their_index(app: Flask) -> None:
+    launch(app, divide.name, [1, 2])
+    days = {"success": 1.0, "failure": 1.0, "other": 1.0}
+    with scans(db.engine) as found, db.engine.connect() as connection:
+        for rule in list(rules(connection, days, 0, time.time())):
+            count(connection, rule)
+            prune_some(db.engine, rule)
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", ["retry", "cancel"])
+@pytest.mark.parametrize("query", ["", "state:live", "task:divide", "state:success worker:a"])
+def test_the_runs_of_a_bulk_action_are_found_by_an_index(app: Flask, kind: str, query: str) -> None:
+    launch(app, divide.name, [1, 2])
+    with db.engine.begin() as connection:
+        connection.execute(bulk.bulk_actions.insert().values(**action(kind, query)))
+    with scans(db.engine) as found:
+        bulk.carry_out(app, db.engine, 1.0)
+    assert found == []
+
+
+def action(kind: str, query: str) -> dict[str, object]:
+    asked = Filter.parse({"q": query}).to_params()
+    return {
+        "kind": kind,
+        "state": "running",
+        "query": "&".join(f"{name}={value}" for name, value in asked.items()),
+        "created_at": time.time(),
+        "low": -1,
+        "cursor": 2**62,
+        "total": 1,
+        "more": False,
+        "rate": 100.0,
+        "done": 0,
+        "failed": 0,
+    }
+
+
+def test_cancels_touch_their_runs_alone(app: Flask) -> None:
+    first = launch(app, divide.name, [1, 2]).task_id
+    with scans(db.engine) as found, db.engine.begin() as connection:
+        cancelling.request(connection, [first], bump(connection), time.time())
+        cancelling.drop(connection, [first], bump(connection), time.time())
+    assert found == []
