@@ -85,6 +85,10 @@ def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
             # A run has one id, so two are nobody's.
             plan.nothing |= plan.task_id not in ("", term.value[:NAME_MAX])
             plan.task_id = term.value[:NAME_MAX]
+        elif term.field == "root":
+            plan.conditions.append(Wanted(((tag("root", term.value),),), term.negated, named=True))
+            same = runs.c.root_id == term.value
+            plan.predicates.append(or_(runs.c.root_id.is_(None), not_(same)) if term.negated else same)
         elif term.field in _PLACES:
             _add_text(plan, term)
     plan.nothing |= not plan.phases

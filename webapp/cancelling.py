@@ -34,10 +34,7 @@ NEVER_SENT: Final = "cancelled before it was sent"
 TOLD_AT_ONCE: Final = 1000
 """Most task ids in one command to the workers."""
 
-_SEEN: Final = [
-    runs.c[name]
-    for name in "id task_id name state publish_state worker queue retries steps args kwargs result exception".split()
-]
+_SEEN: Final = (*index.COLUMNS, runs.c.task_id)
 
 
 def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) -> bool:

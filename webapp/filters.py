@@ -20,7 +20,7 @@ SPANS: Final = {"15m": "last 15 minutes", "1h": "last hour", "24h": "last 24 hou
 TERM_FIELDS: Final = {
     "state": "state", "task": "task", "name": "task", "worker": "worker", "queue": "queue", "from": "origin",
     "retried": "retried", "args": "args", "result": "result", "error": "error", "exception": "error", "id": "id",
-    "text": "text", "since": "since", "until": "until",
+    "root": "root", "text": "text", "since": "since", "until": "until",
 }  # fmt: skip
 ORIGINS: Final = ("here", "elsewhere")
 BOOLEANS: Final = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}

@@ -21,7 +21,7 @@ runs = TaskRun.__table__
 
 COLUMNS: Final = tuple(
     runs.c[name]
-    for name in "id name state worker queue publish_state retries steps args kwargs result exception".split()
+    for name in "id name state worker queue root_id publish_state retries steps args kwargs result exception".split()
 )
 BATCH: Final = 1000
 SETTLED: Final = frozenset({SUCCESS, FAILURE, OTHER})
@@ -40,6 +40,7 @@ def words_of(row: Mapping[str, Any] | RowMapping) -> Words:
         ("task", row["name"]),
         ("worker", row["worker"]),
         ("queue", row["queue"]),
+        ("root", row["root_id"]),
         ("origin", "here" if row["publish_state"] else None),
         ("retried", "yes" if row["retries"] or row["steps"] else None),
     )

@@ -189,7 +189,8 @@ def _delivered_before(app: Flask, messages: Sequence[Message]) -> set[str]:
     if not again:
         return set()
     try:
-        return waiting(publisher_of(app), again).task_ids
+        # Whoever published it was killed, or saw the broker fail, seconds ago.
+        return waiting(publisher_of(app), again, newest_first=True).task_ids
     except (OperationalError, RedisError, OSError):
         # It cannot be asked, so it takes no message either; the attempt itself will tell.
         return set()

@@ -34,10 +34,11 @@ def is_redis(channel: Any) -> bool:
     return hasattr(channel, "unacked_key") and hasattr(channel, "conn_or_acquire")
 
 
-def waiting(celery: Celery, queues: Iterable[str]) -> Waiting:
+def waiting(celery: Celery, queues: Iterable[str], newest_first: bool = False) -> Waiting:
     """Return what waits in these queues, at most ``MESSAGES_MAX`` messages of each, and what no worker acknowledged.
 
-    Nothing, and not complete, for brokers other than Redis.
+    Of a longer queue these are the oldest messages, or the newest. Nothing, and not complete, for brokers other than
+    Redis.
     """
     found = Waiting()
     with celery.connection_or_acquire() as connection:
@@ -47,7 +48,7 @@ def waiting(celery: Celery, queues: Iterable[str]) -> Waiting:
         with channel.conn_or_acquire() as client:
             for queue in queues:
                 for step in channel.priority_steps:
-                    found.complete &= _read(client, channel._q_for_pri(queue, step), found.task_ids)
+                    found.complete &= _read(client, channel._q_for_pri(queue, step), found.task_ids, newest_first)
             for tag, stored in client.hscan_iter(channel.unacked_key, count=CHUNK):
                 for task_id in _ids([stored]):
                     if task_id not in found.task_ids:
@@ -56,10 +57,11 @@ def waiting(celery: Celery, queues: Iterable[str]) -> Waiting:
     return found
 
 
-def _read(client: Any, key: str, into: set[str]) -> bool:
-    """Read a queue from its oldest message on, counted from the end that stays while others add to it."""
+def _read(client: Any, key: str, into: set[str], newest_first: bool) -> bool:
+    """Read a queue; what is added or taken meanwhile makes messages appear twice, or those be missed that went."""
     for start in range(0, MESSAGES_MAX, CHUNK):
-        messages = client.lrange(key, -start - CHUNK, -start - 1)
+        part = (start, start + CHUNK - 1) if newest_first else (-start - CHUNK, -start - 1)
+        messages = client.lrange(key, *part)
         into.update(_ids(messages))
         if len(messages) < CHUNK:
             return True

@@ -24,7 +24,16 @@ DIGITS_MAX: Final = 60
 """Most digits of a whole number that are kept."""
 
 ARGS, RESULT, ERROR = "a", "r", "e"
-TAGS: Final = {"phase": "p", "state": "s", "task": "t", "worker": "w", "queue": "q", "origin": "o", "retried": "y"}
+TAGS: Final = {
+    "phase": "p",
+    "state": "s",
+    "task": "t",
+    "worker": "w",
+    "queue": "q",
+    "origin": "o",
+    "retried": "y",
+    "root": "f",
+}
 
 _PIECES: Final = re.compile(r"[^\W_]+(?:\.\d+)?(?:(?<=\d)[eE][+-]?\d+)?")
 _NUMBER: Final = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)

@@ -41,6 +41,7 @@ EVERY = 0.1 * HOUR
 
 TASKS = ["shop.orders.pay", "shop.orders.refund", "shop.payments.payout", "mail.send", "reports.build_monthly", "", "X"]
 QUEUES = ["celery", "money", "bulk-mail", None, "100%_done"]
+ROOTS = ["first", "first:2", None, None]
 WORKERS = ["pay1@alpha", "pay2@alpha", "mail@beta"]
 TEXTS = [
     "42",
@@ -100,6 +101,7 @@ def first_heard(number: int) -> Facts:
         "type": "task-sent",
         "name": TASKS[number % len(TASKS)],
         "queue": QUEUES[number % len(QUEUES)],
+        "root_id": ROOTS[number % len(ROOTS)],
         "args": f"({text},)",
         "kwargs": "{}" if number % 4 else f"{{'note': {TEXTS[number * 5 % len(TEXTS)]}}}",
     }
@@ -307,6 +309,11 @@ QUERIES: dict[str, Finds] = {
     'queue:"100%_done"': lambda r: r["queue"] == "100%_done",
     "queue:%": lambda r: r["queue"] == "100%_done",
     "queue:_": lambda r: r["queue"] == "100%_done",
+    # Of which workflow a run is a part.
+    "root:first": lambda r: r["root_id"] == "first",
+    "-root:first": lambda r: r["root_id"] != "first",
+    'root:"first:2" state:failure': lambda r: r["root_id"] == "first:2" and r["phase"] == 2,
+    "root:fir": lambda r: False,
     # Where a run came from, and whether it was tried again.
     "from:here": lambda r: r["publish_state"] is not None,
     "from:elsewhere": lambda r: r["publish_state"] is None,
