@@ -31,8 +31,8 @@ workers = Worker.__table__
 
 UNSENT: Final = ("new", "held", "dead")
 NEVER_SENT: Final = "cancelled before it was sent"
-TOLD_AT_ONCE: Final = 1000
-"""Most task ids in one command to the workers."""
+TOLD_AT_ONCE: Final = 500
+"""Most task ids in one command to the workers; for each they ask and tell the result backend."""
 
 _SEEN: Final = (*index.COLUMNS, runs.c.task_id)
 
@@ -96,8 +96,8 @@ def request(
     again = update(cancels).where(cancels.c.task_id.in_(known))
     if terminate:
         again = again.values(terminate=True)
-    connection.execute(again.values(told_at=0.0, ended_at=None))
-    fresh = {"requested_at": now, "told_at": 0.0, "terminate": terminate, "reason": reason or None, "bulk_id": bulk_id}
+    connection.execute(again.values(due_at=0.0, ended_at=None))
+    fresh = {"requested_at": now, "due_at": 0.0, "terminate": terminate, "reason": reason or None, "bulk_id": bulk_id}
     new = [{"task_id": task_id, **fresh} for task_id in task_ids if task_id not in known]
     if new:
         connection.execute(insert(cancels), new)

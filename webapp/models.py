@@ -164,8 +164,8 @@ class Cancel(db.Model):  # type: ignore[name-defined, misc]
     """Whether the process that runs it is to be ended as well."""
     reason: Mapped[str | None] = mapped_column(Text)
     bulk_id: Mapped[int | None] = mapped_column(BigInteger)
-    told_at: Mapped[float] = mapped_column(Float, default=0.0)
-    """When workers were last told, 0 for never."""
+    due_at: Mapped[float] = mapped_column(Float, default=0.0)
+    """When the run is looked at again, and workers are told once more should it not have ended; 0 for at once."""
     acknowledged_at: Mapped[float | None] = mapped_column(Float)
     acknowledged_by: Mapped[str | None] = mapped_column(Text)
     """The workers that answered, separated by spaces."""
@@ -175,7 +175,7 @@ class Cancel(db.Model):  # type: ignore[name-defined, misc]
     __table_args__ = (
         Index(
             "ix_cancels_open",
-            "told_at",
+            "due_at",
             sqlite_where=db.text("ended_at IS NULL"),
             postgresql_where=db.text("ended_at IS NULL"),
         ),

@@ -31,13 +31,13 @@ def upgrade():
         sa.Column("terminate", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.Column("bulk_id", sa.BigInteger()),
-        sa.Column("told_at", sa.Float(), nullable=False),
+        sa.Column("due_at", sa.Float(), nullable=False),
         sa.Column("acknowledged_at", sa.Float()),
         sa.Column("acknowledged_by", sa.Text()),
         sa.Column("ended_at", sa.Float()),
         sa.PrimaryKeyConstraint("task_id"),
     )
-    op.create_index("ix_cancels_open", "cancels", ["told_at"], sqlite_where=OPEN, postgresql_where=OPEN)
+    op.create_index("ix_cancels_open", "cancels", ["due_at"], sqlite_where=OPEN, postgresql_where=OPEN)
     op.create_table(
         "worker_tasks",
         sa.Column("hostname", sa.String(255), nullable=False),

@@ -24,47 +24,70 @@ ANSWER_SECONDS: Final = 1.0
 """Seconds for which answers of workers are awaited."""
 AGAIN_SECONDS: Final = 30.0
 """Seconds after which a run is looked at again, and workers are told once more should it go on."""
+DOUBTFUL_SECONDS: Final = 600.0
+"""The same for a run whose result says that it was revoked while nobody was heard to drop its message."""
 NAMES_MAX: Final = 20
 """Most workers that are named as having answered."""
 
 
 def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
-    """Do what is due for open cancels, the longest untold first; a ``newcomer`` among the workers is told all."""
+    """Do what is due for open cancels, the longest due first; ``newcomer`` makes all due.
+
+    A worker that is told of a cancel stores at once that the run was revoked, and remembers the last 50,000 for three
+    hours (Celery's ``REVOKES_MAX`` and ``REVOKE_EXPIRES``). So the word of the result alone ends nothing: the message
+    may still be there.
+    """
     now = time.time()
     columns = (cancels.c.task_id, cancels.c.terminate, runs.c.state, runs.c.publish_state)
     query = (
-        select(*columns)
+        select(*columns, runs.c.worker, runs.c.received_at, cancels.c.due_at, cancels.c.requested_at)
         .select_from(cancels.outerjoin(runs, runs.c.task_id == cancels.c.task_id))
-        .where(cancels.c.ended_at.is_(None), cancels.c.told_at < now - AGAIN_SECONDS)
-        .order_by(cancels.c.told_at)
+        .where(cancels.c.ended_at.is_(None), cancels.c.due_at <= now)
+        .order_by(cancels.c.due_at)
         .limit(TOLD_AT_ONCE)
     )
     if newcomer:
         with engine.begin() as connection:
-            connection.execute(update(cancels).where(cancels.c.ended_at.is_(None)).values(told_at=0.0))
+            connection.execute(update(cancels).where(cancels.c.ended_at.is_(None)).values(due_at=0.0))
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     if not rows:
         return
-    # A run in doubt may come back, so it stays as open as a live one. One without a row was pruned.
-    live = [row for row in rows if row.state and not is_ready(row.state)]
-    _end(engine, publisher_of(app), [row for row in rows if not row.state or is_ready(row.state)], now)
-    unsent = [row.task_id for row in live if row.state == "PENDING" and row.publish_state in UNSENT]
+    _end(engine, publisher_of(app), [row for row in rows if _has_ended(row)], now)
+    going_on = [row for row in rows if not _has_ended(row)]
+    unsent = [row.task_id for row in going_on if row.state == "PENDING" and row.publish_state in UNSENT]
     if unsent:
         with engine.begin() as connection:
             drop(connection, unsent, bump(connection), now)
+    told = [row for row in going_on if row.task_id not in unsent and _is_to_be_told(row, now)]
     for terminate in (False, True):
-        told = [row.task_id for row in live if row.terminate == terminate and row.task_id not in unsent]
-        if told:
-            _tell(engine, publisher_of(app), told, terminate, now)
+        if some := [row.task_id for row in told if row.terminate == terminate]:
+            _tell(engine, publisher_of(app), some, terminate, now)
+    doubtful = [row.task_id for row in going_on if row.state == "REVOKED"]
+    if doubtful:
+        with engine.begin() as connection:
+            later = update(cancels).where(cancels.c.task_id.in_(doubtful))
+            connection.execute(later.values(due_at=now + DOUBTFUL_SECONDS))
+
+
+def _is_to_be_told(row: Any, now: float) -> bool:
+    """Say whether workers are to be told; of what they say is revoked, only for the first time and now and then."""
+    return row.state != "REVOKED" or not row.due_at or now - row.requested_at > DOUBTFUL_SECONDS
+
+
+def _has_ended(row: Any) -> bool:
+    """Say whether nothing is left to be done; a run in doubt may come back, and one without a row was pruned."""
+    return row.state is None or (is_ready(row.state) and (row.state != "REVOKED" or row.worker is not None))
 
 
 def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> None:
     """Note that nothing is left to be done, and let the broker forget it."""
-    task_ids = [row.task_id for row in rows]
-    if not task_ids:
+    if not rows:
         return
-    forget(celery, task_ids)
+    task_ids = [row.task_id for row in rows]
+    # A worker that holds a message may die before it drops it, and then another one gets it.
+    if gone := [row.task_id for row in rows if row.state != "REVOKED" or row.received_at is None]:
+        forget(celery, gone)
     with engine.begin() as connection:
         version = bump(connection)
         connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(ended_at=now))
@@ -85,7 +108,7 @@ def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, 
         task_ids, terminate=terminate, reply=True, timeout=ANSWER_SECONDS, limit=len(online) or None
     )
     names = sorted({hostname for reply in replies or [] for hostname in reply})
-    noted: dict[str, Any] = {"told_at": now}
+    noted: dict[str, Any] = {"due_at": now + AGAIN_SECONDS}
     if names:
         noted |= {"acknowledged_at": time.time(), "acknowledged_by": " ".join(names[:NAMES_MAX])}
     with engine.begin() as connection:

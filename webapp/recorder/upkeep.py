@@ -205,4 +205,6 @@ class Upkeep:
         if self.called_at < self.call_until:
             self.sweep.start()
             self.to_be_asked.set()
-            self.to_be_told.set()
+            # One of ours asks by itself for each message.
+            if any(not heard.durable for heard in self.recorder.workers.online().values()):
+                self.to_be_told.set()

@@ -90,9 +90,8 @@ def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
         steps.append(("Acknowledged", Moment.at(asked.acknowledged_at), "by " + ", ".join(names), "run"))
     waiting = ""
     if row.state == "REVOKED":
-        steps.append(
-            ("Ended", Moment.at(row.state_at), "The run did not happen." if not asked.terminate else "", "off")
-        )
+        done = "The run did not happen." if row.worker else "Whoever takes its message from the queue drops it."
+        steps.append(("Ended", Moment.at(row.state_at), "" if asked.terminate else done, "off"))
     elif is_settled(row.state) and row.state not in DOUBTS:
         steps.append(("Too late", Moment.at(row.state_at), "It finished before the cancel reached it.", "bad"))
     elif asked.acknowledged_at is None:
