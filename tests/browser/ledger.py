@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select,
 
 from tests.support import Stack
 from webapp import index
+from webapp.cancelling import cancels
 from webapp.ids import new_id
 from webapp.known import Known
 from webapp.merge import STORED
@@ -43,6 +44,7 @@ class Ledger(Stack):
         """Empty all tables, and let recorder, broker and two workers seem well."""
         with self.change() as (connection, _):
             connection.execute(delete(runs))
+            connection.execute(delete(cancels))
             connection.exec_driver_sql("DELETE FROM known_values")
             connection.exec_driver_sql("INSERT INTO run_words(run_words) VALUES ('delete-all')")
         self.signs()
@@ -67,6 +69,13 @@ class Ledger(Stack):
                 connection.execute(insert(runs).values(changed=version, **row))
                 index_run(connection, [], row["task_id"])
         return str(row["task_id"])
+
+    def cancelled(self, task_id: str, reason: str) -> None:
+        """Let a cancel of a run have been asked for and heard."""
+        now = time.time()
+        asked = {"requested_at": now, "due_at": now, "terminate": False, "reason": reason, "acknowledged_at": now}
+        with self.change() as (connection, _):
+            connection.execute(insert(cancels).values(task_id=task_id, acknowledged_by="celery@a-north", **asked))
 
     def alter(self, task_id: str, **values: Any) -> None:
         """Change a run, as the recorder does when it has heard of it."""

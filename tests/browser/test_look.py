@@ -13,7 +13,22 @@ from playwright.sync_api import Page, expect
 from tests.browser.ledger import Ledger, failed, succeeded
 from tests.browser.watch import Opener
 
-PAGES = ("list", "empty list", "errors", "success", "failure", "live", "retried", "waiting", "unknown", "ill")
+PAGES = [
+    *("list", "empty list", "errors", "success", "failure", "live", "retried", "waiting", "unknown", "ill"),
+    *("tasks", "task", "task errors", "json", "selected", "confirm", "bulk", "bulk actions", "recording"),
+    *("cancelled", "workflow"),
+]
+PATHS = {
+    "unknown": "/runs/nobody",
+    "tasks": "/tasks",
+    "task": "/task?name=webapp.tasks.divide_many",
+    "task errors": "/task?name=webapp.tasks.unreliable_divide&p.x=abc&p.y=b",
+    "json": "/task?name=a.foreign." + "t" * 200,
+    "confirm": "/bulk/new?kind=cancel&all=1",
+    "bulk": "/bulk/new?kind=retry&all=1",
+    "bulk actions": "/bulk",
+    "recording": "/recording",
+}
 """Every kind of page; ``open_page`` knows how to make each."""
 
 
@@ -43,7 +58,13 @@ def fill(ledger: Ledger, others: int) -> dict[str, str]:
         ),
         "waiting": ledger.put(publish_state="new", sent_at=None, publish_error="Connection refused."),
         "odd": ledger.put(state="A" * 50),
+        "cancelled": ledger.put(state="REVOKED", note="n" * 300),
+        "workflow": ledger.put(**succeeded(age=90, name="begin")),
     }
+    ledger.cancelled(ids["cancelled"], reason="because " * 60)
+    part = {"root_id": ids["workflow"], "parent_id": ids["workflow"]}
+    ledger.put(*[succeeded(age=80 - number, name="part" * 20, **part) for number in range(20)])
+    ledger.put(**failed(age=50, retry_of=ids["workflow"]))
     ledger.put(*[succeeded(age=number * 3000) for number in range(others)])
     return ids
 
@@ -61,8 +82,19 @@ def open_page(visit: Opener, ledger: Ledger, kind: str, **options: object) -> Pa
     ids = {} if kind == "empty list" else fill(ledger, others=60 if kind == "list" else 1)
     if kind == "ill":
         ledger.signs(recorder=False)
-    path = f"/runs/{ids[kind]}" if kind in ids else "/runs/nobody" if kind == "unknown" else "/"
+    path = f"/runs/{ids[kind]}" if kind in ids else PATHS.get(kind, "/")
     page = visit(ledger.url + path, **options).page
+    if kind == "selected":
+        page.get_by_role("checkbox", name="Select").first.check()
+        expect(page.locator("#paused")).to_be_visible()
+    if kind == "bulk":
+        page.get_by_label("Reason").fill("r" * 400)
+        page.get_by_role("button", name="Run again").click()
+        expect(page.locator("progress")).to_be_visible()
+    if kind == "task errors":
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("Queue, time, priority, note").click()
+        expect(page.locator("[aria-invalid]")).to_have_count(2)
     if kind == "errors":
         page.get_by_label("x number").fill("nan")
         page.get_by_role("button", name="Run", exact=True).click()

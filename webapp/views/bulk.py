@@ -23,6 +23,11 @@ SAMPLE: Final = 5
 LISTED: Final = 50
 REASON_MAX: Final = 500
 TITLES: Final = {"retry": "Run again", "cancel": "Cancel"}
+HEADINGS: Final = {"retry": "Run {} again", "cancel": "Cancel {}"}
+
+
+def _heading(kind: str, total: int, more: bool) -> str:
+    return HEADINGS[kind].format(f"{total:,}{'+' if more else ''} {'run' if total == 1 and not more else 'runs'}")
 
 
 def _picked() -> list[int]:
@@ -65,6 +70,7 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
         **context,
         kind=kind,
         title=TITLES[kind],
+        heading=_heading(kind, total, more),
         total=total,
         more=more,
         hidden=hidden,
@@ -119,6 +125,7 @@ def show(number: int) -> str | Response:
         "around": around,
         "row": row,
         "title": TITLES[row.kind],
+        "heading": _heading(row.kind, row.total, row.more),
         "at": Moment.at(row.created_at),
         "ended": Moment.at(row.ended_at) if row.ended_at else None,
         "left": left,

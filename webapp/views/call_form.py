@@ -104,11 +104,18 @@ class Typed:
 
     def other(self, show: str) -> tuple[str, int] | str:
         """Show the same call as JSON (``raw``), as ``fields``, or beside it as Python (``call``)."""
-        if not self.ok:
+        if not (self.ok if show == "call" else self._is_readable):
             return self.again()
         filled = fill(self.reading.form, self.reading.args, self.reading.kwargs, zone())
         more = {"raw": raw_of(self.reading.args, self.reading.kwargs)} | ({"mode": show} if show != "call" else {})
         return self._draw("tasks/form.html", filled.form, problems=filled.problems, call=self.call, **more)
+
+    @property
+    def _is_readable(self) -> bool:
+        """Whether there are values to be shown in another way, though some may be missing."""
+        if self.as_raw:
+            return not read_raw(request.form.get("raw", ""), Form(reason="any call"))[2]
+        return not self.reading.errors and not calmed(self.reading.form).wrong
 
     def checked(self) -> str:
         """Show what is wrong so far, and the call as soon as there is one, to somebody who is still typing."""
