@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import time
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from webapp.extensions import db
+from webapp.ids import first_id
 from webapp.launching import launch
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import runs, workers
@@ -117,6 +120,43 @@ def test_a_link_fills_the_form(client: FlaskClient) -> None:
     page = client.get("/task?name=webapp.tasks.divide&p.x=7").text
     assert 'value="7"' in page
     assert 'class="error"' not in page
+
+
+def test_the_last_run_of_a_task_is_shown_however_long_ago_it_was(app: Flask, client: FlaskClient) -> None:
+    task_id = launch(app, divide.name, [3, 4]).task_id
+    with db.engine.begin() as connection:
+        connection.execute(update(runs).values(id=first_id(time.time() - 5 * 86400)))
+    page = client.get("/tasks").text
+    assert f'href="/runs/{task_id}"' in page
+    assert ">1</td>" not in page
+
+
+def test_the_same_call_is_offered_once(app: Flask, client: FlaskClient) -> None:
+    task_ids = [launch(app, divide.name, [x, 4]).task_id for x in (3, 5, 3)]
+    page = client.get("/task?name=webapp.tasks.divide").text
+    assert re.findall(r"from=([-\w]+)", page) == [task_ids[2], task_ids[1]]
+
+
+def test_switching_the_view_keeps_what_is_there_though_more_is_needed(client: FlaskClient) -> None:
+    page = client.post("/task", data={**DIVIDE, "p.x": "3", "p.y": "", "show": "raw"}).text
+    assert "is needed" not in page
+    raw = html.unescape(re.search(r"<textarea[^>]*>([^<]*)", page)[1])
+    assert json.loads(raw) == {"args": [3], "kwargs": {}}
+    back = client.post("/task", data={"name": DIVIDE["name"], "mode": "raw", "raw": raw, "show": "fields"}).text
+    assert 'value="3"' in back
+
+
+def test_a_value_that_is_wrong_keeps_the_view(client: FlaskClient) -> None:
+    answer = client.post("/task", data={**DIVIDE, "p.x": "three", "p.y": "", "show": "raw"})
+    assert answer.status_code == 422
+    assert 'value="three"' in answer.text
+
+
+def test_what_is_typed_is_checked_without_blame_for_what_is_not(client: FlaskClient) -> None:
+    part = client.post("/task", data={**DIVIDE, "p.x": "a", "p.y": "", "show": "check"}).text
+    assert "<html" not in part
+    assert part.count('class="error"') == 1
+    assert "Still needed: <code>y</code>." in part
 
 
 def test_recent_arguments_are_one_click_away(app: Flask, client: FlaskClient) -> None:

@@ -141,7 +141,9 @@ def draw(
     connection: Connection, task: KnownTask, shown: Form, mode: str = "", template: str = "tasks/form.html", **more: Any
 ) -> str:
     """Return the page of a task's form, or only the part of it that is to be sent."""
-    calls = recent_calls(connection, task.name)[:RECENT_SHOWN]
+    calls: dict[str, str] = {}
+    for task_id, args, kwargs in recent_calls(connection, task.name):
+        calls.setdefault(preview(short_name(task.name), args, kwargs, {}), task_id)
     context: dict[str, Any] = {
         "around": queries.environment(connection),
         "task": task,
@@ -150,7 +152,7 @@ def draw(
         "mode": "raw" if shown.raw_only else mode or "fields",
         "queue": queue_for(current_app, task),
         "queues": offered(connection)["queue"],
-        "recent": [(task_id, preview(short_name(task.name), args, kwargs, {})) for task_id, args, kwargs in calls],
+        "recent": [(task_id, call) for call, task_id in calls.items()][:RECENT_SHOWN],
         "presets": presets_of(connection, task.name),
         "key": uuid.uuid4(),
         "from_run": request.values.get("from", ""),

@@ -35,7 +35,7 @@ def index() -> str:
     with db.engine.connect() as connection:
         around = queries.environment(connection)
         tasks = known_tasks(connection, celery)
-        lately = recent.lately(connection)
+        lately = recent.lately(connection, tasks)
         rows = [_entry(connection, task, lately.get(task.name)) for task in tasks.values()]
     return render_template("tasks/index.html", around=around, tasks=rows, window=recent.WINDOW_TEXT)
 
