@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime, time, timedelta
@@ -28,7 +28,7 @@ from typing import (
 import jsonschema
 import pytest
 from kombu.utils.json import dumps, loads
-from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, PositiveInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, PositiveInt
 
 from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
 from webapp.signature.fields import form_of
@@ -44,6 +44,12 @@ class Color(enum.Enum):
 class Level(enum.IntEnum):
     LOW = 1
     HIGH = 2
+
+
+class Right(enum.Flag):
+    READ = 1
+    WRITE = 2
+    BOTH = 3
 
 
 class Mixed(enum.Enum):
@@ -62,6 +68,17 @@ class Order(BaseModel):
     paid: Decimal
     due: date
     color: Color = Color.RED
+
+
+class Plain:
+    """Nothing that pydantic knows."""
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    size: int
+    plain: Plain | None = None
+    call: Callable[[int], int] | None = None
 
 
 class Tree(BaseModel):
@@ -230,7 +247,25 @@ CASES = [
     Case(dict, "json", '{"a": null}', {"a": None}, "[]", "must be a dictionary"),
     Case(dict[str, Any], "json", '{"a": [1]}', {"a": [1]}, '{"a": 1, "a": 2}', '"a" is given twice'),
     Case(dict[str, list[int]], "json", '{"a": [1]}', {"a": [1]}, '{"a": ["b"]}', "At a[0]"),
-    Case(Any, "json", '{"a": [1, "x", null]}', {"a": [1, "x", None]}, "hello", 'in quotes: "hello"'),
+    Case(Any, "json", '{"a": [1, "x", null]}', {"a": [1, "x", None]}, '"hello', "not JSON"),
+    Case(Any, "json", "hello", "hello", "[1, 2", "not JSON"),
+    Case(Any, "json", '"3"', "3", "1e400", "too large"),
+    Case(Any, "json", "two\r\nlines ", "two\nlines ", '{"a": 1', "not JSON"),
+    Case(Any, "json", "True", True, "", "This is needed"),
+    Case(object, "json", '"True"', "True", "-Infinity", "finite number"),
+    Case(list, "json", "1\n[2]\nx", [1, [2], "x"], "[1, x]", "not JSON"),
+    Case(dict, "json", "a = 1\nb = x", {"a": 1, "b": "x"}, "hello", "equals sign"),
+    Case(str | list[str], "json", "5", "5", "[5]", "text"),
+    Case(dict[int, str], "pairs", '{"1": "a"}', {"1": "a"}, "x = a", "The key x is wrong. This is not a whole number"),
+    Case(dict[Color, int], "pairs", "red = 1", {"red": 1}, "pink = 1", "one of red, blue"),
+    Case(Plain | None, "json", "null", None, "[", "not JSON"),
+    Case(list[Plain], "json", "1\n{}", [1, {}], "{}", "must be a list"),
+    Case(Loose, "group", {"size": "3", "plain": "x"}, {"size": 3, "plain": "x"}, {"size": "x"}, "whole number"),
+    Case(Collection[int], "lines", "1\n2", [1, 2], "x", "Line 1"),
+    Case(bytes | str, "union", "hello", "hello"),
+    Case(bool | int | str, "union", "1", 1),
+    Case(bool | int | str, "union", "no", "no"),
+    Case(Right, "integer", "3", 3, "4", "at most 3"),
     Case(Any, "json", "null", None, '{"__type__": "date", "__value__": "2026-03-01"}', "raw JSON"),
     Case(object, "json", "1", 1, "NaN", "finite number"),
     Case(T, "json", "1", 1, "[" * 100 + "]" * 100, "deeper than 64"),

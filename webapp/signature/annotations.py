@@ -5,19 +5,27 @@ from __future__ import annotations
 import inspect
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container, Iterator
+from enum import Flag
+from functools import reduce
+from operator import or_
 from types import SimpleNamespace
 from typing import Any, Final
 
 import typing_extensions
-from pydantic import TypeAdapter
+from pydantic import PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import CoreSchema, core_schema
 
 from webapp.signature.nodes import Schema
 
+UNKNOWN: Final = {"x-unknown": True}
+"""The schema of a type that nobody can describe, inside of one that can be described."""
 NESTING_MAX: Final = 10
 """Deepest ``list[dict[str, …]]`` in which a TypedDict is still found."""
+
+_LISTED: Final = (Collection, Container, Iterator)
+"""What pydantic does not know, and a list is."""
 
 
 class Writer(GenerateJsonSchema):
@@ -25,6 +33,10 @@ class Writer(GenerateJsonSchema):
 
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         """Say nothing: a default that is no JSON is simply not shown."""
+
+    def handle_invalid_for_json_schema(self, schema: CoreSchema | Any, error_info: str) -> JsonSchemaValue:
+        """Return that what no JSON can be, such as a function, may be anything; it spoils nothing around it."""
+        return dict(UNKNOWN)
 
     def field_title_should_be_set(self, schema: CoreSchema | Any) -> bool:
         """Return that the name of a field is title enough."""
@@ -37,6 +49,21 @@ class Writer(GenerateJsonSchema):
         bounds: dict[str, Any] = {word: schema.get(key) for key, word in keywords.items()}
         numbers = {word: float(bound) for word, bound in bounds.items() if bound is not None}
         return {"type": "string", "format": "decimal", **numbers}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Return a dictionary with the type of its keys, which JSON makes texts, where that is not any text."""
+        made = super().dict_schema(schema)
+        names = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
+        return {**made, "propertyNames": names} if names.keys() - {"title"} and names != {"type": "string"} else made
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        """Return the values of an Enum; those of a Flag can be added up."""
+        made, members = super().enum_schema(schema), schema["members"]
+        if not issubclass(schema["cls"], Flag):
+            return made
+        named = ", ".join(f"{member.name} = {member.value}" for member in members)
+        every = reduce(or_, (member.value for member in members), 0)
+        return {"type": "integer", "minimum": 0, "maximum": every, "description": f"The sum of any of {named}."}
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
         """Return a date and time, marked when it must not have a zone."""
@@ -60,7 +87,7 @@ def schemas_of(function: Callable[..., Any], parameters: list[inspect.Parameter]
             raise
         except BaseException:  # noqa: BLE001  # Foreign code is at work here; see _adapter.
             return [None] * len(parameters), {}
-    found = {number: schema for (number, _), schema in made.items()}
+    found = {number: schema for (number, _), schema in made.items() if schema != UNKNOWN}
     return [found.get(number) for number in range(len(parameters))], shared.get("$defs", {})
 
 
@@ -73,7 +100,14 @@ def _adapter(function: Callable[..., Any], parameter: inspect.Parameter) -> Type
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            adapter: TypeAdapter[Any] = TypeAdapter(_whole_type(function, parameter))
+            whole = _whole_type(function, parameter)
+            try:
+                adapter: TypeAdapter[Any] = TypeAdapter(whole)
+            except PydanticUserError:
+                if not typing.get_args(whole):
+                    return None
+                # Only a part of it may be a class that pydantic knows nothing of.
+                adapter = TypeAdapter(whole, config={"arbitrary_types_allowed": True})
             adapter.json_schema(schema_generator=Writer)
             return adapter
     except KeyboardInterrupt:
@@ -118,6 +152,8 @@ def _modern(annotation: Any, depth: int = 0) -> Any:
     if origin is None or origin is typing.Literal or not inner:
         return annotation
     newer = tuple(_modern(part, depth + 1) for part in inner)
+    if origin in _LISTED:
+        return list.__class_getitem__(newer[0])
     if all(one is other for one, other in zip(inner, newer, strict=True)):
         return annotation
     if origin is typing.Annotated:

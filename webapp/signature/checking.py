@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
-from webapp.signature import plain, saying, scalars
+from webapp.signature import formats, plain, saying, scalars
 from webapp.signature.nodes import Schema, WrongError, as_list, as_node, as_text, chosen, members, resolved
 
 STEPS_MAX: Final = 300_000
@@ -115,12 +115,25 @@ class Checker:
             if isinstance(name, str) and name not in value:
                 raise _wrong(where, f"The key {name} is missing.")
         settled = {}
+        names = as_node(node.get("propertyNames"))
         for name, item in value.items():
+            if names:
+                self._name(name, names, where, depth)
             if name not in known and other is False:
                 raise _wrong(where, f"The key {name} is not known. The keys are {', '.join(list(known)[:20])}.")
             inner = known.get(name, other)
             settled[name] = self.settle(item, inner, f"{where}.{name}" if where else name, depth + 1)
         return settled
+
+    def _name(self, name: str, node: Schema, where: str, depth: int) -> None:
+        """Check the name of a value; JSON has written it as a text if it was a number."""
+        try:
+            self.settle(name, node, "", depth + 1)
+        except WrongError as fault:
+            try:
+                self.settle(formats.number(name), node, "", depth + 1)
+            except WrongError:
+                raise _wrong(where, f"The key {name} is wrong. {fault}") from None
 
 
 def _wrong(where: str, message: str) -> WrongError:

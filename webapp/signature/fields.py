@@ -130,9 +130,8 @@ class _Builder:
         here, nullable = without_null(node, self.defs)
         note = note or tidy(as_text(here.get("description")), 2_000) or ""
         kind = self._kind(name, here, note, above)
-        said = saying.words(node, self.defs)
-        kind_text = {"lines": f"{said}, one per line", "pairs": f"{said}, one name = value per line"}
-        kind_text["json"] = f"{said}, as JSON"
+        # A group names its keys by its fields.
+        said = saying.words(node, self.defs, depth=int(kind == "json"))
         title = as_text(as_node(node).get("title"))
         return Field(
             name,
@@ -141,7 +140,7 @@ class _Builder:
             kind,
             here,
             label=(tidy(title) or name) if title else tidy(name) or "",
-            type_text=tidy(kind_text.get(kind, said), 2_000) or "",
+            type_text=tidy(saying.typing_words(kind, here, said, self.defs), 2_000) or "",
             required=required,
             default=default,
             help=note,
@@ -161,7 +160,7 @@ class _Builder:
             return "long" if is_long(name, node, note) else "text"
         if single:
             return single
-        if node.get("type") == "array" and "prefixItems" not in node:
+        if saying.is_listed(node):
             item = resolved(node.get("items"), self.defs)
             return "lines" if len(members(item, self.defs)) == 1 and scalar_kind(item) else "json"
         if node.get("type") == "object":

@@ -13,6 +13,9 @@ HOPS_MAX: Final = 16
 MEMBERS_MAX: Final = 50
 """Most alternatives of a union that are looked at."""
 SCALARS: Final = ("integer", "number", "string", "boolean")
+BINARY: Final = ("binary", "base64url")
+LIKE: Final = "x-like"
+"""The keyword for the type of the default of a parameter without annotation: a hint, anything else is taken too."""
 
 
 class WrongError(ValueError):
@@ -64,8 +67,8 @@ def resolved(node: object, defs: Mapping[str, Any]) -> Schema:
 def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
     """Return the alternatives of a node, resolved and without nesting; a node that is no union is its only one.
 
-    A plain text comes last, since any text would fit it and the others would never have their turn. What a union says
-    twice, or says of itself, is taken once.
+    A plain text comes late, since any text would fit it and the others would never have their turn; bytes, which any
+    text can be as well, come last. What a union says twice, or says of itself, is taken once.
     """
     found: list[Schema] = []
     seen: set[str] = set()
@@ -82,7 +85,7 @@ def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
             found.append(here)
         elif depth < HOPS_MAX:
             waiting = [*((part, depth + 1) for part in inner[:MEMBERS_MAX]), *waiting][:MEMBERS_MAX]
-    return sorted(found, key=is_plain_text)
+    return sorted(found, key=lambda part: (part.get("format") in BINARY, is_plain_text(part)))
 
 
 def _alternatives(node: Schema) -> list[Any]:

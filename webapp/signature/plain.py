@@ -16,6 +16,17 @@ NO_TAG: Final = (
 )
 
 
+class NotJsonError(WrongError):
+    """What is wrong with a text that is no JSON at all, and not just JSON that cannot be sent.
+
+    ``more`` says that it begins with a whole value, after which comes something else.
+    """
+
+    def __init__(self, message: str, more: bool) -> None:
+        super().__init__(message)
+        self.more = more
+
+
 def parse(text: str, tags: bool = False, around: int = 0) -> Any:
     """Return the value of a JSON text; with ``tags`` it may hold dates and the like in kombu's own form.
 
@@ -35,9 +46,10 @@ def parse(text: str, tags: bool = False, around: int = 0) -> Any:
     except WrongError:
         raise
     except json.JSONDecodeError as fault:
-        raise WrongError(
+        raise NotJsonError(
             f"This is not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}. "
-            'JSON looks like {"name": "Ada", "ages": [3, 4.5], "known": true, "rest": null}.'
+            'JSON looks like {"name": "Ada", "ages": [3, 4.5], "known": true, "rest": null}.',
+            more=fault.msg == "Extra data",
         ) from None
     except ValueError:
         raise WrongError("A number in this JSON has too many digits. Type at most 4,000.") from None

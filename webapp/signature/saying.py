@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from webapp.signature import plain
 from webapp.signature.nodes import (
+    LIKE,
     Schema,
     as_count,
     as_list,
@@ -14,6 +15,7 @@ from webapp.signature.nodes import (
     as_number,
     as_text,
     chosen,
+    is_plain_text,
     members,
     resolved,
     without_null,
@@ -61,6 +63,29 @@ def words(node: object, defs: Mapping[str, Any], depth: int = 0) -> str:
     return text if len(text) <= WORDS_MAX else text[:WORDS_MAX] + "…"
 
 
+def typing_words(kind: str, node: Schema, said: str, defs: Mapping[str, Any]) -> str:
+    """Return the words of a type with how it is typed into a control of a kind."""
+    if kind in ("lines", "pairs"):
+        return f"{said}, one {'name = value ' if kind == 'pairs' else ''}per line"
+    if kind != "json":
+        return said
+    parts = members(node, defs)
+    if like := as_text(node.get(LIKE)):
+        return "text, or JSON in [ ] or { }" if like == "string" else f"{_PLAIN[like]}, or other JSON"
+    if is_listed(node):
+        return f"{said}, as JSON or one per line"
+    if node.get("type") == "object":
+        return f"{said}, as JSON or one name = value per line"
+    if any(is_plain_text(part) or not part.get("type") for part in parts):
+        return f"{said}; JSON, or text as it stands"
+    return f"{said}, as JSON"
+
+
+def is_listed(node: Schema) -> bool:
+    """Tell whether a node is a list of any number of items that are all of one type."""
+    return node.get("type") == "array" and "prefixItems" not in node
+
+
 def _one(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
     if node.get("type") == "boolean" and "enum" not in node and "const" not in node:
         return "true or false"
@@ -105,11 +130,14 @@ def _list(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
 
 
 def _dictionary(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
-    if as_node(node.get("properties")):
+    if known := as_node(node.get("properties")):
         title = as_text(node.get("title"))
+        if depth:
+            return f"{title or 'dictionary'} with {', '.join(list(known)[:SHOWN_MAX])}"
         return f"{title}, sent as a dictionary" if title else "dictionary"
-    values = node.get("additionalProperties")
-    return f"dictionary of {plural(words(values, defs, depth + 1))}" if as_node(values) else "dictionary"
+    values, names = node.get("additionalProperties"), node.get("propertyNames")
+    text = f"dictionary of {plural(words(values, defs, depth + 1))}" if as_node(values) else "dictionary"
+    return f"{text}, named by {words(names, defs, depth + 1)}, sent as text" if as_node(names) else text
 
 
 def plural(singular: str) -> str:

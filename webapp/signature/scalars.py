@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
 from webapp.signature import formats, saying, tagged
-from webapp.signature.nodes import Schema, WrongError, as_number, as_text
+from webapp.signature.nodes import BINARY, Schema, WrongError, as_number, as_text
 
 Defs = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
         return tagged.write(exact)
     if form in _READERS:
         return tagged.write(_READERS[form](value, None if node.get("x-naive") is True else zone))
-    if form in ("binary", "base64url"):
+    if form in BINARY:
         octets = formats.octets(value)
         check_amount(len(octets), node, "Length", "byte")
         return tagged.write(octets)

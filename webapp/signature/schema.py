@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from webapp.signature import docstrings
 from webapp.signature.annotations import schemas_of
-from webapp.signature.nodes import Schema
+from webapp.signature.nodes import LIKE, Schema
 from webapp.signature.shape import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, VERSION
 from webapp.signature.tagged import described
 
@@ -27,6 +27,8 @@ _KINDS: Final = {
     inspect.Parameter.KEYWORD_ONLY: KEYWORD,
     inspect.Parameter.VAR_KEYWORD: KWARGS,
 }
+
+_LIKE: Final[dict[type, str]] = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 
 def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -67,6 +69,8 @@ def _entry(parameter: inspect.Parameter, note: str, schema: Schema | None, brief
         "help": note,
         "schema": schema,
     }
+    if parameter.annotation is inspect.Parameter.empty and (like := _LIKE.get(type(parameter.default))):
+        entry["schema"] = {LIKE: like}
     return entry if fixed or brief else {**entry, **_default(parameter.default)}
 
 

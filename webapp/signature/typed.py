@@ -9,10 +9,12 @@ from typing import Any, Final
 from webapp.signature import formats, plain, saying, tagged
 from webapp.signature.checking import Checker
 from webapp.signature.controls import options_of, scalar_kind
-from webapp.signature.nodes import Schema, WrongError, as_node, is_plain_text, members, resolved
+from webapp.signature.nodes import LIKE, Schema, WrongError, as_node, as_text, is_plain_text, members, resolved
 
 _YES: Final = ("true", "yes", "on", "1")
 _NO: Final = ("false", "no", "off", "0")
+_PYTHON: Final = {"True": "true", "False": "false", "None": "null"}
+"""What people who write Python type for what JSON writes differently."""
 
 
 def value_of(kind: str, text: str, node: Schema, checker: Checker) -> Any:
@@ -24,7 +26,7 @@ def value_of(kind: str, text: str, node: Schema, checker: Checker) -> Any:
     if kind == "pairs":
         return checker.settle(_pairs(text, node, checker), {**node, "additionalProperties": {}})
     if kind == "json":
-        return checker.settle(_json(text), node)
+        return _json(text, node, checker, listed=True)
     return checker.settle(_scalar(kind, text, node, checker.defs), node)
 
 
@@ -36,13 +38,14 @@ def text_of(kind: str, value: Any, node: Schema, checker: Checker) -> str:
     if kind == "pairs" and isinstance(value, dict):
         item = resolved(node.get("additionalProperties"), checker.defs)
         return "\n".join(f"{_key(key)} = {_line(single, item)}" for key, single in value.items())
-    if kind == "union" and isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if _needs_quotes(value, node, checker) else value
     if kind == "choice":
         options = [option for option in options_of(node) if plain.same(option.value, value)]
         return options[0].text if options else _single(value)
-    if kind == "json":
-        return json.dumps(tagged.untagged(value), ensure_ascii=False, indent=2)
+    if kind in ("json", "union"):
+        bare = tagged.untagged(value)
+        if isinstance(bare, str) and not _needs_quotes(kind, bare, value, node, checker):
+            return bare
+        return json.dumps(bare, ensure_ascii=False, indent=2)
     return _single(value)
 
 
@@ -86,6 +89,9 @@ def _union(text: str, node: Schema, checker: Checker) -> Any:
     if texts and (quoted := _unquoted(text)) is not None:
         return checker.settle(quoted, {"anyOf": texts} if len(texts) > 1 else texts[0])
     for part in parts:
+        if part.get("type") == "boolean" and text.strip().lower() not in ("true", "false"):
+            # What else may stand for yes or no is rather the number or the text that it is.
+            continue
         try:
             return value_of(scalar_kind(part) or "json", text, part, checker)
         except WrongError:
@@ -93,11 +99,12 @@ def _union(text: str, node: Schema, checker: Checker) -> Any:
     raise WrongError(f"This must be {saying.words(node, checker.defs)}.")
 
 
-def _needs_quotes(value: str, node: Schema, checker: Checker) -> bool:
+def _needs_quotes(kind: str, text: str, value: Any, node: Schema, checker: Checker) -> bool:
+    """Tell whether a text that is typed as it stands would not come back as the value it stands for."""
     try:
-        return not plain.same(_union(value, node, checker), value)
+        return not text.strip() or not plain.same(value_of(kind, text, node, checker), value)
     except WrongError:
-        return False
+        return kind == "json"
 
 
 def _unquoted(text: str) -> str | None:
@@ -113,7 +120,9 @@ def _unquoted(text: str) -> str | None:
 
 
 def _item(text: str, node: Schema, checker: Checker) -> Any:
-    kind = scalar_kind(node) or "json"
+    kind = scalar_kind(node)
+    if kind is None:
+        return _json(text.strip(), node, checker)
     quoted = _unquoted(text) if kind == "text" else None
     return value_of(kind, text.strip() if quoted is None else quoted, node, checker)
 
@@ -121,7 +130,11 @@ def _item(text: str, node: Schema, checker: Checker) -> Any:
 def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
     item = resolved(node.get("items"), checker.defs)
     if text.strip().startswith("[") and not is_plain_text(item):
-        return list(checker.settle(_json(text), node))
+        try:
+            return list(checker.settle(plain.parse(text), node))
+        except plain.NotJsonError as fault:
+            if not fault.more:
+                raise
     values = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
@@ -134,6 +147,8 @@ def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
 
 def _pairs(text: str, node: Schema, checker: Checker) -> dict[str, Any]:
     item = resolved(node.get("additionalProperties"), checker.defs)
+    if text.strip().startswith("{"):
+        return dict(checker.settle(plain.parse(text), node))
     values: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -167,18 +182,43 @@ def _divided(line: str) -> tuple[str, str]:
     return name.strip(), rest
 
 
-def _json(text: str) -> Any:
+def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> Any:
+    """Return the value of a JSON text; what is no JSON, or none that fits, is taken as a text as it stands.
+
+    With ``listed``, a list may have one item on each line, and a dictionary one ``name = value``. A text that begins as
+    a list, a dictionary or a text in quotes does was meant as JSON, and is nothing else.
+    """
+    bare = text.strip()
+    like = as_text(node.get(LIKE))
+    meant = bare[:1] in ("[", "{", '"')
+    if like == "string" and not meant:
+        return text.replace("\r\n", "\n")
+    if like == "boolean" and bare.lower() in (*_YES, *_NO):
+        return bare.lower() in _YES
     try:
-        return plain.parse(text)
-    except WrongError as fault:
-        bare = text.strip()
-        hint = f" A text has to stand in quotes: {json.dumps(bare[:40])}." if bare.replace(" ", "").isalnum() else ""
-        raise WrongError(f"{fault}{hint}") from None
+        value = plain.parse(_PYTHON.get(bare, text))
+    except plain.NotJsonError as fault:
+        if meant and not (fault.more and listed and saying.is_listed(node)):
+            raise
+        if like:
+            advice = saying.advice({"type": like}, checker.defs)
+            raise WrongError(f"This is not JSON. {advice} A text has to stand in quotes.") from None
+    else:
+        try:
+            return checker.settle(value, node)
+        except WrongError:
+            if meant:
+                raise
+    if listed and saying.is_listed(node):
+        return value_of("lines", text, node, checker)
+    if listed and node.get("type") == "object":
+        return value_of("pairs", text, node, checker)
+    return checker.settle(text.replace("\r\n", "\n"), node)
 
 
 def _key(name: Any) -> str:
     text = str(name)
-    simple = text.strip() == text and text and "=" not in text and '"' not in text and len(text.splitlines()) == 1
+    simple = text.strip() == text and len(text.splitlines()) == 1 and not {"=", '"', "{"} & set(text)
     return text if simple else json.dumps(text, ensure_ascii=False)
 
 
