@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, signals
@@ -47,12 +47,8 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
 
         Request = "webapp.cancelled:CancellableRequest"
 
-        @cached_property
-        def vase_schema(self) -> str:
-            """How this task is called, which ``inspect registered`` tells whoever asks for it."""
-            return json.dumps(schema_of(self.run))
-
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # A task may have a parameter called self, which is then given by name.
+        def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
             with app.app_context():
                 return self.run(*args, **kwargs)
 
@@ -60,6 +56,8 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
             check_arguments(args, kwargs)
             return super().apply_async(args, kwargs, *rest, **options)
 
+    # Classes of tasks need not be derived from ours, so all tasks have it.
+    Task.vase_schema = property(_told)
     celery = Celery(NAME, task_cls=ContextTask, events=StreamEvents)
     celery.config_from_object(app.config, namespace="CELERY")
     celery.conf[LIMIT_OPTION] = app.config["STREAM_MAX_MESSAGES"]
@@ -76,6 +74,12 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     app.extensions["publisher"] = _hasty(publisher)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
     return celery
+
+
+@cache
+def _told(task: Task) -> str:
+    """Return how a task is called, which ``inspect registered`` tells whoever asks for ``vase_schema``."""
+    return json.dumps(schema_of(task.run))
 
 
 def _publisher() -> Celery:

@@ -78,7 +78,7 @@ def _read(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         if not 0 < len(name) <= NAME_MAX:
             continue
         try:
-            yield name, json.dumps(json.loads(schema), sort_keys=True) if schema else None
+            yield name, json.dumps(json.loads(schema)) if schema else None
         except (ValueError, RecursionError):
             yield name, None
 
