@@ -35,6 +35,8 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     messages without a result backend, which halves the cost of a publish and lets it fail within seconds.
     """
 
+    # Classes of tasks need not be derived from ours, so all tasks have it.
+    Task.vase_schema = property(_told)
     if given is not None:
         app.extensions["celery"] = given
         publisher = _publisher()
@@ -56,8 +58,6 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
             check_arguments(args, kwargs)
             return super().apply_async(args, kwargs, *rest, **options)
 
-    # Classes of tasks need not be derived from ours, so all tasks have it.
-    Task.vase_schema = property(_told)
     celery = Celery(NAME, task_cls=ContextTask, events=StreamEvents)
     celery.config_from_object(app.config, namespace="CELERY")
     celery.conf[LIMIT_OPTION] = app.config["STREAM_MAX_MESSAGES"]

@@ -22,7 +22,17 @@ from webapp.signature.reading import read
 from webapp.signature.saying import advice, words
 from webapp.signature.schema import schema_of
 
+
+def whole(value=3): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def real(value=0.5): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def flag(value=True): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def word(value="x"): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def several(*value): ...  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN201
+def named(**value): ...  # type: ignore[no-untyped-def]  # noqa: ANN003, ANN201
+
+
 FORMS = [form_of(schema_of(takes(case.annotation))) for case in CASES]
+FORMS += [form_of(schema_of(function)) for function in (whole, real, flag, word, several, named)]
 PATHS = sorted({path for form in FORMS for item in form.fields[0].walk() for path in (item.path, item.state_path)})
 HINTS = [text for case in CASES for text in ([case.typed] if isinstance(case.typed, str) else case.typed.values())]
 HINTS += [
@@ -38,6 +48,11 @@ HINTS += [
     "base64:",
     "=",
     '"=',
+    "True",
+    "None",
+    "NaN",
+    "[1]\n[2]",
+    "{a = 1",
     "[",
     "{}",
     "[[",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -140,6 +141,8 @@ def test_defaults_are_values_where_json_has_them() -> None:
         h: str = "",
         i: Any = None,
         j: str = "x" * 5_000,
+        k: timedelta = timedelta(minutes=5),
+        m: Path = Path("/srv"),
     ) -> None: ...
 
     entries = schema_of(task)["parameters"]
@@ -157,6 +160,8 @@ def test_defaults_are_values_where_json_has_them() -> None:
         "g": "inf",
         "h": "",
         "i": None,
+        "k": "0:05:00",
+        "m": "/srv",
     }
     texts = {item.name: item.default for item in form_of(schema_of(task)).fields}
     assert (texts["a"], texts["h"], texts["i"]) == ("1", '""', "None")

@@ -83,7 +83,7 @@ def typing_words(kind: str, node: Schema, said: str, defs: Mapping[str, Any]) ->
 
 def is_listed(node: Schema) -> bool:
     """Tell whether a node is a list of any number of items that are all of one type."""
-    return node.get("type") == "array" and "prefixItems" not in node
+    return node.get("type") == "array" and not {"prefixItems", "enum"} & node.keys()
 
 
 def _one(node: Schema, defs: Mapping[str, Any], depth: int) -> str:

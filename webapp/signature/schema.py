@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
 from webapp.signature import docstrings
 from webapp.signature.annotations import schemas_of
 from webapp.signature.nodes import LIKE, Schema
+from webapp.signature.plain import same
 from webapp.signature.shape import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, VERSION
 from webapp.signature.tagged import described
 
@@ -75,25 +76,14 @@ def _entry(parameter: inspect.Parameter, note: str, schema: Schema | None, brief
 
 
 def _default(value: Any) -> dict[str, Any]:
-    """Return a default as a value when JSON has it exactly, else as text."""
+    """Return a default as a value when JSON gives back exactly this, else as text; a tuple would become a list."""
     plain = value.value if isinstance(value, Enum) else value
-    try:
-        if _is_json(plain) and len(json.dumps(plain)) <= DEFAULT_MAX:
+    # What is no JSON may raise anything where it is looked at.
+    with suppress(Exception):
+        text = json.dumps(plain, allow_nan=False)
+        if len(text) <= DEFAULT_MAX and same(json.loads(text), plain):
             return {"default": plain}
-    except (ValueError, RecursionError):
-        pass
     return {"default_text": described(value)}
-
-
-def _is_json(value: Any) -> bool:
-    """Tell whether JSON gives back exactly this value; a tuple would come back as a list."""
-    if isinstance(value, float):
-        return type(value) is float and math.isfinite(value)
-    if type(value) is list:
-        return all(map(_is_json, value))
-    if type(value) is dict:
-        return all(type(key) is str for key in value) and all(map(_is_json, value.values()))
-    return value is None or type(value) in (bool, int, str)
 
 
 def _size(schema: dict[str, Any]) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
 
@@ -89,7 +90,8 @@ def untagged(value: Any) -> Any:
 def described(value: object) -> str:
     """Return any object as a bounded text, the same in every process."""
     try:
-        text = text_of(value) if isinstance(value, Stamp) else repr(value)
+        typed = str(value) if isinstance(value, PurePath | timedelta) else repr(value)
+        text = text_of(value) if isinstance(value, Stamp) else typed
     except Exception:  # noqa: BLE001  # A repr is foreign code and may raise anything.
         text = f"<{type(value).__name__}>"
     text = _ADDRESS.sub("", text)

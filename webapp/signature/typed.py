@@ -193,16 +193,13 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
     meant = bare[:1] in ("[", "{", '"')
     if like == "string" and not meant:
         return text.replace("\r\n", "\n")
-    if like == "boolean" and bare.lower() in (*_YES, *_NO):
-        return bare.lower() in _YES
     try:
         value = plain.parse(_PYTHON.get(bare, text))
     except plain.NotJsonError as fault:
         if meant and not (fault.more and listed and saying.is_listed(node)):
             raise
         if like:
-            advice = saying.advice({"type": like}, checker.defs)
-            raise WrongError(f"This is not JSON. {advice} A text has to stand in quotes.") from None
+            return _unquoted_like(text, like, checker.defs)
     else:
         try:
             return checker.settle(value, node)
@@ -214,6 +211,13 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
     if listed and node.get("type") == "object":
         return value_of("pairs", text, node, checker)
     return checker.settle(text.replace("\r\n", "\n"), node)
+
+
+def _unquoted_like(text: str, like: str, defs: Mapping[str, Any]) -> Any:
+    try:
+        return _scalar("choice" if like == "boolean" else "number", text, {"type": like}, defs)
+    except WrongError as fault:
+        raise WrongError(f"{fault} A text has to stand in quotes.") from None
 
 
 def _key(name: Any) -> str:

@@ -103,7 +103,7 @@ def unannotated(x, y):
 @case(
     {"count": "2.5", "rate": "[1]", "yes": "null", "word": "5"}, {"count": 2.5, "rate": [1], "yes": None, "word": "5"}
 )
-@case({}, {"count": 3, "rate": 0.5, "yes": True, "word": "x"}, {"count": "many"}, "whole number")
+@case({}, {"count": 3, "rate": 0.5, "yes": True, "word": "x"}, {"count": "many"}, "in quotes")
 @case(
     {"count": '"many"', "word": "[1]"}, {"count": "many", "rate": 0.5, "yes": True, "word": [1]}, {"yes": "x"}, "true"
 )
