@@ -28,7 +28,7 @@ from typing import (
 import jsonschema
 import pytest
 from kombu.utils.json import dumps, loads
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, PositiveInt
+from pydantic import UUID4, AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, PositiveInt
 
 from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
 from webapp.signature.fields import form_of
@@ -184,6 +184,7 @@ CASES = [
     Case(timedelta, "duration", "PT1M30.5S", 90.5, "P", "time span"),
     Case(timedelta, "duration", "90", 90, "1e30", "too long"),
     Case(uuid.UUID, "uuid", str(IDENTIFIER), IDENTIFIER, "123", "UUID"),
+    Case(UUID4, "uuid", str(IDENTIFIER), IDENTIFIER, "x", "UUID"),
     Case(bytes, "text", "héllo", "héllo".encode(), "base64:*", "base 64"),
     Case(bytes, "text", "base64:AP8=", b"\x00\xff", None),
     Case(Path, "text", "/srv/data", "/srv/data"),

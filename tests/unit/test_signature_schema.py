@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
@@ -176,6 +176,20 @@ def test_annotations_that_raise_spoil_no_other(annotation: Any) -> None:
     first, second = schema_of(task)["parameters"]
     assert first["schema"] is None
     assert second["schema"] == {"type": "integer"}
+
+
+def test_bounds_and_defaults_that_json_lacks_spoil_nothing() -> None:
+    class Endless(BaseModel):
+        most: float = float("inf")
+        least: float = Field(float("nan"), ge=float("-inf"))
+
+    def task(a: Any, b: Any, c: Any) -> None: ...
+
+    task.__annotations__ = {"a": Endless, "b": Annotated[float, Field(ge=float("nan"))], "c": int}
+    form = form_of(schema_of(task))
+    assert [item.kind for item in form.fields] == ["group", "number", "integer"]
+    assert [child.default for child in form.fields[0].children] == ["Infinity", "NaN"]
+    assert read(form, {"p.a.most": ["1"], "p.b": ["2"], "p.c": ["3"]}).args == [{"most": 1}, 2, 3]
 
 
 def test_what_has_no_signature_has_no_parameters() -> None:

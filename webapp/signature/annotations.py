@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 import warnings
 from collections.abc import Callable, Collection, Container, Iterator
@@ -24,6 +25,7 @@ UNKNOWN: Final = {"x-unknown": True}
 NESTING_MAX: Final = 10
 """Deepest ``list[dict[str, …]]`` in which a TypedDict is still found."""
 
+_UUIDS: Final = tuple(f"uuid{version}" for version in range(1, 9))
 _LISTED: Final = (Collection, Container, Iterator)
 """What pydantic does not know, and a list is."""
 
@@ -87,8 +89,18 @@ def schemas_of(function: Callable[..., Any], parameters: list[inspect.Parameter]
             raise
         except BaseException:  # noqa: BLE001  # Foreign code is at work here; see _adapter.
             return [None] * len(parameters), {}
-    found = {number: schema for (number, _), schema in made.items() if schema != UNKNOWN}
-    return [found.get(number) for number in range(len(parameters))], shared.get("$defs", {})
+    found = {number: _as_json(schema) for (number, _), schema in made.items() if schema != UNKNOWN}
+    return [found.get(number) for number in range(len(parameters))], _as_json(shared.get("$defs", {}))
+
+
+def _as_json(schema: Schema) -> Schema:
+    """Return a schema as the JSON that it is, with texts for bounds and defaults that are no finite numbers."""
+    made: Schema = json.loads(json.dumps(schema), parse_constant=str, object_hook=_of_any_version)
+    return made
+
+
+def _of_any_version(node: Schema) -> Schema:
+    return {**node, "format": "uuid"} if node.get("format") in _UUIDS else node
 
 
 def _adapter(function: Callable[..., Any], parameter: inspect.Parameter) -> TypeAdapter[Any] | None:
@@ -108,7 +120,7 @@ def _adapter(function: Callable[..., Any], parameter: inspect.Parameter) -> Type
                     return None
                 # Only a part of it may be a class that pydantic knows nothing of.
                 adapter = TypeAdapter(whole, config={"arbitrary_types_allowed": True})
-            adapter.json_schema(schema_generator=Writer)
+            _as_json(adapter.json_schema(schema_generator=Writer))
             return adapter
     except KeyboardInterrupt:
         raise

@@ -4,12 +4,13 @@
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
 
 from celery import shared_task
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic import UUID4, BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from tests.integration.signatures.cases import Cases, told
-from tests.integration.signatures.scalars import Color
+from tests.integration.signatures.scalars import IDENTIFIER, Color
 
 CASES = Cases()
 case = CASES.case
@@ -55,6 +56,11 @@ class Checked(BaseModel):
 class Open(BaseModel):
     model_config = ConfigDict(extra="allow")
     size: int
+
+
+class Endless(BaseModel):
+    most: float = float("inf")
+    first: UUID4 | None = None
 
 
 class Cat(BaseModel):
@@ -128,6 +134,13 @@ def checked(value: Checked):
 @case("size = 1", {"size": 1}, "size = x", "whole number")
 @shared_task
 def open_ended(value: Open):
+    return told(locals())
+
+
+@case({"value.most": "5"}, {"value": {"most": 5}}, {"value.first": "x"}, "UUID")
+@case({"value.first": IDENTIFIER}, {"value": {"first": UUID(IDENTIFIER)}})
+@shared_task
+def endless(value: Endless):
     return told(locals())
 
 
