@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, true, update
 
 from webapp import index
 from webapp.allowed import CANCEL, TERMINATE, allowed
@@ -31,6 +31,7 @@ workers = Worker.__table__
 
 UNSENT: Final = ("new", "held", "dead")
 NEVER_SENT: Final = "cancelled before it was sent"
+TAKEN_BACK: Final = "cancelled, and its message taken out of the queue"
 TOLD_AT_ONCE: Final = 500
 """Most task ids in one command to the workers; for each they ask and tell the result backend."""
 
@@ -69,15 +70,30 @@ def _why_not(state: str, terminate: bool, could_terminate: bool) -> str:
 
 def drop(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
     """End runs that were not sent, as REVOKED."""
-    found = runs.c.task_id.in_(task_ids) & (runs.c.state == "PENDING") & runs.c.publish_state.in_(UNSENT)
+    unsent = {"publish_state": "dropped", "publish_owner": None, "publish_due_at": None}
+    _revoke(connection, task_ids, runs.c.publish_state.in_(UNSENT), version, now, {**unsent, "exception": NEVER_SENT})
+
+
+def take_back(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
+    """End runs whose messages were taken out of their queues, as REVOKED."""
+    _revoke(connection, task_ids, true(), version, now, {"exception": TAKEN_BACK})
+    connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(acknowledged_at=now, ended_at=now))
+
+
+def _revoke(
+    connection: Connection,
+    task_ids: Sequence[str],
+    which: ColumnElement[bool],
+    version: int,
+    now: float,
+    more: dict[str, Any],
+) -> None:
+    """End runs that nobody has received and nobody will."""
+    found = runs.c.task_id.in_(task_ids) & (runs.c.state == "PENDING") & which
     rows = connection.execute(select(*_SEEN).where(found)).all()
-    connection.execute(
-        update(runs)
-        .where(runs.c.id.in_([row.id for row in rows]))
-        .values(state="REVOKED", phase=OTHER, state_at=now, outcome_at=now, exception=NEVER_SENT, changed=version)
-        .values(publish_state="dropped", publish_owner=None, publish_due_at=None, run_order=None, wait_order=None)
-    )
-    ended = {"state": "REVOKED", "exception": NEVER_SENT, "publish_state": "dropped"}
+    ended = {"state": "REVOKED", "phase": OTHER, "state_at": now, "outcome_at": now, "changed": version, **more}
+    orders = {"run_order": None, "wait_order": None}
+    connection.execute(update(runs).where(runs.c.id.in_([row.id for row in rows])).values(**ended, **orders))
     index.replace(connection, [], [(row.id, index.words_of({**row._mapping, **ended})) for row in rows])
     Known().note(connection, {("REVOKED", row.name, row.worker, row.queue) for row in rows}, now)
 

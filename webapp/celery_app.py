@@ -35,8 +35,7 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     messages without a result backend, which halves the cost of a publish and lets it fail within seconds.
     """
 
-    # Classes of tasks need not be derived from ours, so all tasks have it.
-    Task.vase_schema = property(_told)
+    describe_tasks()
     if given is not None:
         app.extensions["celery"] = given
         publisher = _publisher()
@@ -74,6 +73,16 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     app.extensions["publisher"] = _hasty(publisher)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
     return celery
+
+
+def describe_tasks() -> None:
+    """Let workers of this process tell how their tasks are called, whichever Celery app these belong to.
+
+    Call it where a Celery app is made that knows nothing else of the dashboard. It costs nothing until a worker is
+    asked, by ``inspect registered``, which is told every task's attribute ``vase_schema``.
+    """
+    # Classes of tasks need not be derived from ours, so all tasks have it.
+    Task.vase_schema = property(_told)
 
 
 @cache

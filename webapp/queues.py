@@ -1,10 +1,12 @@
-"""Looks at what waits in Redis: messages in the queues, and those that a worker took and has not acknowledged."""
+"""Looks at what waits in Redis: messages in the queues, and those that a worker took and has not acknowledged; takes
+back those that nobody is to begin."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -57,15 +59,56 @@ def waiting(celery: Celery, queues: Iterable[str], newest_first: bool = False) -
     return found
 
 
+def withdraw(celery: Celery, queue: str, task_ids: Collection[str]) -> set[str]:
+    """Take the messages of these runs out of a queue, and return which were there: nobody will ever begin those.
+
+    Left alone are queues longer than ``MESSAGES_MAX``, brokers other than Redis, and parts of a chord, of whose end the
+    worker has to tell the others.
+    """
+    taken: set[str] = set()
+    with celery.connection_or_acquire() as connection:
+        channel = connection.default_channel
+        if not is_redis(channel):
+            return taken
+        with channel.conn_or_acquire() as client:
+            for step in channel.priority_steps:
+                key = channel._q_for_pri(queue, step)
+                if client.llen(key) > MESSAGES_MAX:
+                    continue
+                for message in [message for part in _parts(client, key) for message in part]:
+                    task_id = next(_ids([message]), "")
+                    if task_id in task_ids and not _is_of_chord(message) and client.lrem(key, 0, message):
+                        taken.add(task_id)
+    return taken
+
+
+def _is_of_chord(message: bytes | str) -> bool:
+    """Say whether a message is part of a chord; one that cannot be read may be."""
+    try:
+        body = json.loads(message)["body"]
+        _, _, embedded = json.loads(base64.b64decode(body))
+        return embedded.get("chord") is not None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return True
+
+
 def _read(client: Any, key: str, into: set[str], newest_first: bool) -> bool:
-    """Read a queue; what is added or taken meanwhile makes messages appear twice, or those be missed that went."""
-    for start in range(0, MESSAGES_MAX, CHUNK):
-        part = (start, start + CHUNK - 1) if newest_first else (-start - CHUNK, -start - 1)
-        messages = client.lrange(key, *part)
+    """Note the task ids of a queue; say whether it was read to its end."""
+    length = CHUNK
+    for messages in _parts(client, key, newest_first):
         into.update(_ids(messages))
+        length = len(messages)
+    return length < CHUNK
+
+
+def _parts(client: Any, key: str, newest_first: bool = False) -> Iterator[list[bytes | str]]:
+    """Yield a queue's messages; what is added or taken meanwhile makes some appear twice, or those be missed that
+    went."""
+    for start in range(0, MESSAGES_MAX, CHUNK):
+        messages = client.lrange(key, *((start, start + CHUNK - 1) if newest_first else (-start - CHUNK, -start - 1)))
+        yield messages
         if len(messages) < CHUNK:
-            return True
-    return False
+            return
 
 
 def _ids(messages: Iterable[bytes | str]) -> Iterator[str]:

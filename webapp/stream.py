@@ -39,7 +39,7 @@ class StreamDispatcher(EventDispatcher):  # type: ignore[misc]  # Celery carries
             # What the stream did not take is left to those who hear pub/sub.
             routing_key += MARK if self.durable else ""
         elif isinstance(event, dict) and routing_key.startswith("worker."):
-            event["durable"] = self.durable
+            event["durable"] = self.durable and bool(self.app.conf.get(LIMIT_OPTION))
         return super()._publish(event, producer, routing_key, **options)
 
     def _append(self, event: Any, producer: Any) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import textwrap
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from celery import Celery
 
-from tests.support import BIN, Stack, wait_until
+from tests.support import BIN, ROOT, Stack, wait_until
 
 FOREIGN_APP = """
 import os, time
@@ -42,6 +44,23 @@ def evil():
 """
 
 
+GUIDED_APP = """
+import os
+from celery import Celery
+from webapp.celery_app import describe_tasks
+from webapp.stream import StreamEvents
+
+app = Celery("mall", broker=os.environ["BROKER"], backend=os.environ["BROKER"], events=StreamEvents)
+app.conf.vase_stream_max = 1000
+describe_tasks()
+
+@app.task(name="mall.pay")
+def pay(order: int, urgent: bool = False):
+    "Pay an order."
+    return order + urgent
+"""
+
+
 @pytest.fixture(scope="module")
 def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Celery]:
     """A producer of another app, whose worker was started without -E, with its own queue."""
@@ -63,6 +82,27 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cel
         worker.terminate()
         worker.wait(timeout=30)
         producer.close()
+
+
+def test_an_app_that_follows_the_guide_is_recorded_durably_and_typed(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "mall.py").write_text(GUIDED_APP)
+    command = [BIN / "celery", "-A", "mall", "worker", "-E", "-Q", "mall", "-n", "mall@there", "-c", "1"]
+    environ = {k: v for k, v in stack.environ.items() if not k.startswith("CELERY_")}
+    environ |= {"BROKER": stack.broker_url, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=log, stderr=log)
+    try:
+        known = "SELECT durable FROM workers WHERE hostname = 'mall@there'"
+        wait_until(lambda: stack.query(known) == [(True,)], "its worker says that it is durable")
+        wait_until(lambda: 'name="p.order"' in stack.get("/task?name=mall.pay")[1], "the task is described", 60)
+        assert "Pay an order." in stack.get("/task?name=mall.pay")[1]
+        call = {"name": "mall.pay", "mode": "fields", "p.order": "4", "p.urgent": "true"}
+        url = urllib.parse.urlencode(call).encode()
+        with urllib.request.urlopen(f"{stack.url}/task", url, timeout=20) as answer:
+            assert ended(stack, answer.url.rpartition("/")[2])[:2] == ("SUCCESS", "5")
+    finally:
+        worker.terminate()
+        worker.wait(timeout=30)
 
 
 def ended(stack: Stack, task_id: str) -> tuple[str, str, str]:
@@ -98,8 +138,6 @@ def test_a_result_beyond_the_limit_is_cut_and_says_so(stack: Stack, shop: Celery
 
 
 def test_hostile_values_are_kept_and_shown_as_text(stack: Stack, shop: Celery) -> None:
-    import urllib.request
-
     ids = [
         send(shop, "shop.hostile", "<script>alert(3)</script>\x00\x1b"),
         send(shop, "shop.fail", "</pre><script>alert(4)</script>"),

@@ -13,9 +13,10 @@ from flask import Flask
 from sqlalchemy import Engine, select, update
 
 from webapp.cancelled import forget, remember
-from webapp.cancelling import TOLD_AT_ONCE, UNSENT, cancels, drop
-from webapp.celery_app import publisher_of
+from webapp.cancelling import TOLD_AT_ONCE, UNSENT, cancels, drop, take_back
+from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs, workers
+from webapp.queues import withdraw
 from webapp.states import is_ready
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
     now = time.time()
     columns = (cancels.c.task_id, cancels.c.terminate, runs.c.state, runs.c.publish_state)
     query = (
-        select(*columns, runs.c.worker, runs.c.received_at, cancels.c.due_at, cancels.c.requested_at)
+        select(*columns, runs.c.worker, runs.c.received_at, runs.c.queue, cancels.c.due_at, cancels.c.requested_at)
         .select_from(cancels.outerjoin(runs, runs.c.task_id == cancels.c.task_id))
         .where(cancels.c.ended_at.is_(None), cancels.c.due_at <= now)
         .order_by(cancels.c.due_at)
@@ -59,7 +60,8 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
     if unsent:
         with engine.begin() as connection:
             drop(connection, unsent, bump(connection), now)
-    told = [row for row in going_on if row.task_id not in unsent and _is_to_be_told(row, now)]
+    gone = {*unsent, *_withdraw(app, engine, [row for row in going_on if row.state == "PENDING"], now)}
+    told = [row for row in going_on if row.task_id not in gone and _is_to_be_told(row, now)]
     for terminate in (False, True):
         if some := [row.task_id for row in told if row.terminate == terminate]:
             _tell(engine, publisher_of(app), some, terminate, now)
@@ -68,6 +70,23 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
         with engine.begin() as connection:
             later = update(cancels).where(cancels.c.task_id.in_(doubtful))
             connection.execute(later.values(due_at=now + DOUBTFUL_SECONDS))
+
+
+def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> set[str]:
+    """Take what still waits out of its queue, which does more than to tell workers: one that is away hears of nothing.
+
+    Whoever waits for the result is told as Celery would tell it.
+    """
+    taken: set[str] = set()
+    for queue in {row.queue for row in rows}:
+        of_queue = {row.task_id for row in rows if row.queue == queue}
+        taken |= withdraw(publisher_of(app), queue or celery_of(app).conf.task_default_queue, of_queue)
+    if taken:
+        for task_id in taken:
+            celery_of(app).backend.mark_as_revoked(task_id, "revoked", store_result=True)
+        with engine.begin() as connection:
+            take_back(connection, sorted(taken), bump(connection), now)
+    return taken
 
 
 def _is_to_be_told(row: Any, now: float) -> bool:

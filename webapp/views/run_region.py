@@ -87,10 +87,12 @@ def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
     steps = [(f"{what} requested", Moment.at(asked.requested_at), asked.reason or "", "wait")]
     if asked.acknowledged_at is not None:
         names = (asked.acknowledged_by or "").split()
-        steps.append(("Acknowledged", Moment.at(asked.acknowledged_at), "by " + ", ".join(names), "run"))
+        how = ("Acknowledged", "by " + ", ".join(names)) if names else ("Taken back", "Its message left the queue.")
+        steps.append((how[0], Moment.at(asked.acknowledged_at), how[1], "run"))
     waiting = ""
     if row.state == "REVOKED":
-        done = "The run did not happen." if row.worker else "Whoever takes its message from the queue drops it."
+        sure = row.worker or asked.ended_at is not None
+        done = "The run did not happen." if sure else "Whoever takes its message from the queue drops it."
         steps.append(("Ended", Moment.at(row.state_at), "" if asked.terminate else done, "off"))
     elif is_settled(row.state) and row.state not in DOUBTS:
         steps.append(("Too late", Moment.at(row.state_at), "It finished before the cancel reached it.", "bad"))
