@@ -157,10 +157,9 @@ def _retry(
             failed, last_error = failed + 1, str(fault)
             continue
         now = time.time()
-        values = new_row(app, message, now) | {"publish_state": "new", "publish_owner": None, "publish_attempts": 0}
+        values = new_row(app, message, now, taken=taken)
+        values |= {"publish_state": "new", "publish_owner": None, "publish_attempts": 0}
         values |= {"publish_due_at": now, "retry_of": row.task_id, "note": action.reason, "changed": version}
-        while values["id"] in taken:
-            values["id"] += 1
         taken.add(values["id"])
         new.append(values)
     if new:

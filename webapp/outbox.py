@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -209,8 +209,13 @@ def queue_of(app: Flask, name: str) -> str:
     return str(getattr(queue, "name", queue) or celery_of(app).conf.task_default_queue)
 
 
-def new_row(app: Flask, message: Message, now: float, held: str | None = None) -> dict[str, Any]:
-    """Return the columns of an accepted run, which its maker is about to publish unless it is ``held``, and why."""
+def new_row(
+    app: Flask, message: Message, now: float, held: str | None = None, taken: Collection[int] = ()
+) -> dict[str, Any]:
+    """Return the columns of an accepted run, which its maker is about to publish unless it is ``held``, and why.
+
+    Its id is none of those ``taken``.
+    """
     publishing = {
         "publish_state": "held" if held else "sending",
         "publish_owner": None if held else owner_name(),
@@ -220,7 +225,7 @@ def new_row(app: Flask, message: Message, now: float, held: str | None = None) -
     }
     options = json.loads(message.options) if message.options else {}
     return publishing | {
-        "id": new_id(now),
+        "id": new_id(now, taken),
         "queue": options.get("queue") or queue_of(app, message.name),
         "options": message.options,
         "eta": options.get("eta"),
