@@ -8,7 +8,15 @@ const refresh = () => region()?.dispatchEvent(new CustomEvent("refresh"));
 // no poll and always goes.
 const picked = () => document.querySelectorAll("#runs [name=pick]:checked").length;
 document.addEventListener("htmx:config:request", (event) => {
-  if (event.target === region() && (document.hidden || picked())) event.preventDefault();
+  if (event.target !== region()) return;
+  if (document.hidden || picked()) event.preventDefault();
+  event.detail.ctx.asked = event.target.getAttribute("hx-get");
+});
+
+// An answer may come when the region asks for something else by now: a form was sent, or a filter chosen.
+document.addEventListener("htmx:before:swap", (event) => {
+  const { asked, sourceElement } = event.detail.ctx;
+  if (asked && sourceElement.getAttribute("hx-get") !== asked) event.preventDefault();
 });
 
 // The server is away: say so once, and take it back with the first answer.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from celery import Celery
@@ -22,6 +23,8 @@ from webapp.outbox import queue_of
 from webapp.queries import runs, workers
 from webapp.signature.guessing import infer
 from webapp.signature.schema import schema_of
+
+log = logging.getLogger(__name__)
 
 worker_tasks = WorkerTask.__table__
 task_schemas = TaskSchema.__table__
@@ -45,8 +48,22 @@ class KnownTask:
     """The queues from which the workers that know it take messages."""
 
 
+@cache
+def _import_modules(celery: Celery) -> None:
+    """Import the modules of tasks that a Celery instance names or discovers, as its workers do when they start.
+
+    Not when the dashboard is made: a site that mounts it has not been imported whole by then.
+    """
+    try:
+        celery.loader.import_default_modules()
+    # Somebody's own code; what of it can be imported is known, the rest is told by workers.
+    except Exception:
+        log.exception("Some modules of tasks could not be imported.")
+
+
 def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
     """Return all tasks by name, in order, without Celery's own."""
+    _import_modules(celery)
     # The tasks that Vase ships are none of another app's, though importing them here makes them known to it.
     hidden = (BUILT_IN,) if is_ours(celery) else (BUILT_IN, SHIPPED)
     found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(hidden)}

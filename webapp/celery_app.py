@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, signals
+from celery.app.defaults import DEFAULTS
 
 from webapp.checks import check_arguments
 from webapp.signature.schema import schema_of
@@ -39,7 +40,9 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     if given is not None:
         app.extensions["celery"] = given
         publisher = _publisher()
-        publisher.conf.update(given.conf.table(with_defaults=False, censored=False))
+        # By their names of today: a Django site has them under others besides, which must not be mixed.
+        settings = {name: given.conf[name] for name, default in DEFAULTS.items() if given.conf[name] != default}
+        publisher.conf.update(settings)
         app.extensions["publisher"] = _hasty(publisher)
         return given
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.ledger import Ledger, succeeded
 from tests.browser.watch import Opener
-from tests.support import Stack
+from tests.support import Stack, wait_until
 
 WRONG = {
     "nan": "This must be a finite number",
@@ -133,6 +133,22 @@ def test_a_run_started_from_a_filtered_list_is_shown_under_the_address_of_that_l
     shown = page.locator(".tabs [aria-current]").inner_text()
     page.reload()
     assert page.locator(".tabs [aria-current]").inner_text() == shown
+
+
+def test_a_late_answer_about_the_list_of_before_is_ignored(visit: Opener, stack: Stack) -> None:
+    page = visit(f"{stack.url}/?state=failure").page
+    held: list[Route] = []
+    page.route("**/fragments/runs**", lambda route: held.append(route))
+    page.evaluate("document.querySelector('#runs').dispatchEvent(new CustomEvent('refresh'))")
+    wait_until(lambda: page.wait_for_timeout(20) or held, "the list has asked")
+    send(page, "55", "4")
+    expect(page.locator(".call").first).to_have_text("divide(55, 4)")
+    with page.expect_response("**/fragments/runs**state=failure**") as answer:
+        held[0].continue_()
+    assert (answer.value.status, answer.value.finished()) == (200, None)
+    page.wait_for_timeout(200)
+    expect(page.locator(".call").first).to_have_text("divide(55, 4)")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def grow(ledger: Ledger, page: Page) -> None:

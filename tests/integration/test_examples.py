@@ -75,6 +75,41 @@ def test_a_run_of_a_django_project_is_cancelled_from_the_page(stack: Stack, djan
     stack.row_once(task_id, state="REVOKED")
 
 
+MOUNTED_IN_DJANGO = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "site_of_others.settings"
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+from site_of_others.celery import app as celery_app
+
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from webapp import create_app
+application = DispatcherMiddleware(application, {"/celery": create_app(celery=celery_app)})
+
+from flask_migrate import upgrade
+with application.mounts["/celery"].app_context():
+    upgrade(directory=os.environ["MIGRATIONS"])
+
+from werkzeug.test import Client
+client = Client(application)
+page = client.get("/celery/task?name=division.tasks.divide").text
+sent = client.post("/celery/task", data={"name": "division.tasks.divide", "p.x": "1", "p.y": "4", "mode": "fields"})
+print('name="p.x"' in page, sent.status_code, sent.location)
+"""
+
+
+def test_the_dashboard_is_mounted_in_a_django_site(stack: Stack, django: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mounted.py").write_text(MOUNTED_IN_DJANGO)
+    environ = django | {"PYTHONPATH": f"{ROOT}:{DJANGO}", "MIGRATIONS": str(ROOT / "migrations"), "DATABASE_URL": ""}
+    environ["INSTANCE_PATH"] = str(tmp_path)
+    command = [BIN / "python", tmp_path / "mounted.py"]
+    said = subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True, text=True, timeout=60)
+    typed, status, location = said.stdout.split()[-3:]
+    assert (typed, status) == ("True", "303")
+    # The site of the other tests hears of it too.
+    assert stack.row_once(location.rpartition("/")[2], state="SUCCESS", outcome_exact=1)["result"] == "0.25"
+
+
 @pytest.fixture
 def mounted(own_stack: Stack) -> Iterator[tuple[Stack, str]]:
     """The Flask site with the dashboard inside, its worker and its recorder; the stack and the dashboard's address."""
