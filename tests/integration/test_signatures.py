@@ -19,6 +19,9 @@ from tests.integration.signatures.cases import Case
 from tests.integration.signatures.site import Page, Site
 from tests.support import ROOT, Stack, free_port, wait_until
 
+# What a signature becomes has nothing to do with where runs are kept.
+pytestmark = pytest.mark.sqlite_only
+
 SITES = ("imports", "told")
 CASES: list[Case] = [case for name in MODULES for case in importlib.import_module(name).CASES.found]
 TASKS = {case.name: case for case in CASES}
