@@ -110,13 +110,13 @@ def test_axe_finds_nothing_and_no_page_scrolls_sideways(visit: Opener, ledger: L
 
 
 def what_axe_finds(page: Page) -> str:
-    """Return axe's report on a page, desktop and phone, light and dark."""
+    """Return axe's report on a page, desktop and phone, light and dark; the dark one differs in its colours alone."""
     reports = []
     for size in ({"width": 1280, "height": 900}, {"width": 390, "height": 844}):
         page.set_viewport_size(size)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            results = Axe().run(page)
+            results = Axe().run(page, options={"runOnly": ["color-contrast"]} if scheme == "dark" else None)
             if results.violations_count:
                 reports.append(f"{size['width']} {scheme}: {results.generate_report()}")
     return "\n".join(reports)
