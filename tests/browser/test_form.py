@@ -15,7 +15,7 @@ WRONG = {
     "nan": "This must be a finite number",
     "inf": "This must be a finite number",
     "1e999": "This number is too large",
-    "": "Type a number, such as 1 or 2.5.",
+    "": "This is needed. Type a number such as 3.",
     "ten": "This is not a number.",
     "2,5": "Write the decimal with a point",
     "7" * 400: "This is 400 characters long",

@@ -11,7 +11,7 @@ import pytest
 from tests.support import ROOT
 
 LEVELS = {
-    0: {"errors", "states", "forms", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
+    0: {"errors", "states", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
     | {"signature"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}

@@ -55,12 +55,10 @@ def number(typed: str) -> int | float:
         if _NUMBER.fullmatch(text.replace(",", ".", 1)):
             raise WrongError("Write the decimal with a point, such as 2.5.")
         raise WrongError("This is not a number. Type one such as 3 or 2.5.")
-    if _WHOLE.fullmatch(text):
-        return int(text)
     value = float(text)
     if not math.isfinite(value):
         raise WrongError("This number is too large; the largest is about 1.8e308.")
-    return value
+    return int(text) if _WHOLE.fullmatch(text) else value
 
 
 def decimal(typed: str) -> Decimal:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp import forms, queries
+from webapp import queries
 from webapp.celery_app import celery_of, is_ours
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
 from webapp.known import offered
 from webapp.launching import launch
+from webapp.signature.fields import Form, form_of
+from webapp.signature.reading import read
+from webapp.signature.schema import schema_of
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views import regions
@@ -22,14 +26,16 @@ from webapp.views.run_region import Unknown, run_region
 
 blueprint = Blueprint("pages", __name__)
 
+_FORM: Final = form_of(schema_of(divide.run))
+
 
 @blueprint.get("/")
 def index() -> str:
     """Show the launch form and the list of runs."""
-    return _render_index(forms.fields_of(divide.run))
+    return _render_index(_FORM)
 
 
-def _render_index(fields: list[forms.Field], problem: str = "") -> str:
+def _render_index(form: Form, problem: str = "") -> str:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
         region = regions.list_region(connection, wanted, queries.environment(connection))
@@ -41,7 +47,7 @@ def _render_index(fields: list[forms.Field], problem: str = "") -> str:
         problems=dict(reversed(wanted.problems)),
         sorts=SORTS,
         spans=SPANS,
-        fields=fields,
+        fields=form.fields,
         problem=problem,
         key=uuid.uuid4(),
         ours=is_ours(celery_of(current_app)),
@@ -57,14 +63,14 @@ def runs() -> Response:
 @blueprint.post("/runs")
 def start() -> Response | tuple[str, int]:
     """Start a divide run from the form, then show the list; with a fault in a field, show the form again."""
-    fields = forms.fill(forms.fields_of(divide.run), request.form)
-    numbers, fields = forms.read_numbers(fields)
-    if any(field.error for field in fields):
-        return _render_index(fields), 422
+    typed = {field.path: [request.form.get(field.name, "")] for field in _FORM.fields}
+    reading = read(_FORM, typed)
+    if not reading.ok:
+        return _render_index(reading.form, " ".join(reading.errors)), 422
     try:
-        launched = launch(current_app, divide.name, numbers, task_id=key_of(request.form.get("key")))
+        launched = launch(current_app, divide.name, reading.args, task_id=key_of(request.form.get("key")))
     except RefusedError as fault:
-        return _render_index(fields, str(fault)), 422
+        return _render_index(reading.form, str(fault)), 422
     tell_how_it_went(launched)
     return redirect(url_for("pages.index"), 303)
 
