@@ -97,16 +97,16 @@ def size(connection: Connection, wanted: Filter, picked: Sequence[int]) -> tuple
 
 def carry_out(app: Flask, engine: Engine, seconds: float) -> int:
     """Carry out the next part of the oldest action, as much as its rate allows in so many seconds; return how many."""
+    oldest = select(bulk_actions).where(bulk_actions.c.state == "running").order_by(bulk_actions.c.id).limit(1)
     with engine.connect() as connection:
-        if not connection.execute(select(bulk_actions.c.id).where(bulk_actions.c.state == "running").limit(1)).first():
-            return 0
         if connection.execute(select(runs.c.id).where(WAITS).offset(UNSENT_MAX).limit(1)).first():
+            oldest = oldest.where(bulk_actions.c.kind != "retry")
+        if connection.execute(oldest).first() is None:
             return 0
     with engine.begin() as connection:
         # Writers form a line behind this, so that two recorders never carry out the same part.
         version = bump(connection)
-        query = select(bulk_actions).where(bulk_actions.c.state == "running").order_by(bulk_actions.c.id).limit(1)
-        action = connection.execute(query).one_or_none()
+        action = connection.execute(oldest).one_or_none()
         if action is None:
             return 0
         part = min(max(int(action.rate * seconds), 1), PART_MAX)

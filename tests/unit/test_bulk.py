@@ -94,6 +94,22 @@ def test_unsent_runs_are_dropped_by_a_bulk_cancel(app: Flask) -> None:
     assert (states, action(number).failed) == (["REVOKED"] * 4, 0)
 
 
+def test_no_more_runs_are_made_than_can_be_sent_soon_but_as_many_cancelled(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(app, 15)
+    retry = ask("retry")
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "UNSENT_MAX", 12)
+        carry_out(app)
+        assert (retried(), action(retry).state) == (0, "running")
+        cancel = ask("cancel", state="live")
+        carry_out(app)
+        assert action(cancel).state == "done"
+    carry_out(app)
+    assert (retried(), action(retry).state) == (15, "done")
+
+
 def test_runs_on_which_it_is_not_possible_are_counted_with_the_reason(app: Flask) -> None:
     told("x", "received", args="(1, ...)", kwargs="{}")
     number = ask("retry")
