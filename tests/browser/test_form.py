@@ -18,7 +18,8 @@ WRONG = {
     "": "This is needed. Type a number such as 3.",
     "ten": "This is not a number.",
     "2,5": "Write the decimal with a point",
-    "7" * 400: "This is 400 characters long",
+    "7" * 400: "This number is too large",
+    "0." + "0" * 1500: "This is 1,502 characters long",
 }
 wrong = pytest.mark.parametrize(("typed", "message"), WRONG.items(), ids=[text[:8] or "empty" for text in WRONG])
 with_and_without_script = pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.ledger import Ledger
 from tests.browser.watch import Opener
@@ -63,6 +63,19 @@ def test_fields_and_json_are_kept_in_step(visit: Opener, ledger: Ledger) -> None
     page.get_by_role("button", name="Fields").click()
     expect(page.get_by_label("x number")).to_have_value("3")
     expect(page.get_by_label("y number")).to_have_value("4")
+
+
+def test_a_late_check_does_not_bring_back_the_other_view(visit: Opener, ledger: Ledger) -> None:
+    page = visit(ledger.url + DIVIDE).page
+    held: list[Route] = []
+    page.route("**/task", lambda route: route.continue_() if held else held.append(route))
+    type_into(page, "x number", "12")
+    wait_until(lambda: page.wait_for_timeout(20) or held, "what was typed is being checked")
+    page.get_by_role("button", name="JSON").click()
+    expect(page.get_by_label("Arguments as JSON")).to_be_visible()
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.get_by_label("Arguments as JSON")).to_be_visible()
 
 
 def test_json_that_is_none_is_kept_with_the_reason(visit: Opener, ledger: Ledger) -> None:
