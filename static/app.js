@@ -13,10 +13,12 @@ document.addEventListener("htmx:config:request", (event) => {
   event.detail.ctx.asked = event.target.getAttribute("hx-get");
 });
 
-// An answer may come when the region asks for something else by now: a form was sent, or a filter chosen.
+// An answer may come when something else is asked by now: a filter was chosen, or a call is typed in the other way.
 document.addEventListener("htmx:before:swap", (event) => {
-  const { asked, sourceElement } = event.detail.ctx;
-  if (asked && sourceElement.getAttribute("hx-get") !== asked) event.preventDefault();
+  const { asked, request, sourceElement } = event.detail.ctx;
+  const mode = sourceElement.id === "call-body" && sourceElement.querySelector("[name=mode]").value;
+  const late = asked && sourceElement.getAttribute("hx-get") !== asked;
+  if (late || (mode && request.body.get("mode") !== mode)) event.preventDefault();
 });
 
 // The server is away: say so once, and take it back with the first answer.

@@ -123,9 +123,9 @@ def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, 
     with engine.connect() as connection:
         online = connection.execute(select(workers.c.hostname).where(workers.c.online)).scalars().all()
     remember(celery, task_ids, now)
-    replies: list[dict[str, Any]] = celery.control.revoke(
-        task_ids, terminate=terminate, reply=True, timeout=ANSWER_SECONDS, limit=len(online) or None
-    )
+    # Where nobody is known to listen, nobody is waited for; whoever comes up is told then.
+    asked = {"reply": True, "timeout": ANSWER_SECONDS, "limit": len(online)} if online else {}
+    replies: list[dict[str, Any]] | None = celery.control.revoke(task_ids, terminate=terminate, **asked)
     names = sorted({hostname for reply in replies or [] for hostname in reply})
     noted: dict[str, Any] = {"due_at": now + AGAIN_SECONDS}
     if names:
