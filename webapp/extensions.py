@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, make_url
 from sqlalchemy.orm import DeclarativeBase
@@ -19,7 +18,7 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
-migrate = Migrate(directory=str(Path(__file__).resolve().parent.parent / "migrations"))
+MIGRATIONS = str(Path(__file__).resolve().parent.parent / "migrations")
 
 SQLITE_PRAGMAS = (
     # Readers and the writer do not wait for each other, and a commit costs no fsync: a killed process loses
@@ -52,10 +51,25 @@ def init_app(app: Flask) -> None:
         | ({} if is_sqlite else _postgresql(app.config["SQLALCHEMY_DATABASE_URI"])),
     )
     db.init_app(app)
-    migrate.init_app(app, db)
+    app.extensions["migrate"] = _Migrations(app)
     if is_sqlite:
         with app.app_context():
             event.listen(db.engine, "connect", _set_pragmas)
+
+
+class _Migrations:
+    """Stands for Flask-Migrate until a command asks for it: Alembic is a quarter of all that is imported, and nothing
+    else needs it."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        from flask_migrate import Migrate
+
+        # It takes this one's place.
+        Migrate(self._app, db, directory=MIGRATIONS)
+        return getattr(self._app.extensions["migrate"], name)
 
 
 def _postgresql(url: str) -> dict[str, Any]:
