@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, make_url
 from sqlalchemy.orm import DeclarativeBase
@@ -52,6 +53,7 @@ def init_app(app: Flask) -> None:
     )
     db.init_app(app)
     app.extensions["migrate"] = _Migrations(app)
+    app.cli.add_command(_Commands("db", help="Bring the database's tables up to date."))
     if is_sqlite:
         with app.app_context():
             event.listen(db.engine, "connect", _set_pragmas)
@@ -70,6 +72,17 @@ class _Migrations:
         # It takes this one's place.
         Migrate(self._app, db, directory=MIGRATIONS)
         return getattr(self._app.extensions["migrate"], name)
+
+
+class _Commands(click.Command):
+    """``flask db``, which is Flask-Migrate's."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Return the context of the group of commands whose place this one holds."""
+        from flask_migrate.cli import db as commands
+
+        context: click.Context = commands.make_context(*args, **options)
+        return context
 
 
 def _postgresql(url: str) -> dict[str, Any]:
