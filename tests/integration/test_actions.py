@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 
 from celery import Celery
+from redis import Redis
 
 from tests.support import Stack, wait_until
 
@@ -71,6 +72,21 @@ def test_a_run_cancelled_while_no_worker_is_there_never_runs(own_stack: Stack) -
     own_stack.row_once(after, state="SUCCESS")
     row = own_stack.row(task_id)
     assert (row["state"], row["received_at"], row["result"]) == ("REVOKED", None, None)
+
+
+def test_a_cancelled_run_whose_message_is_nowhere_any_more_ends(own_stack: Stack) -> None:
+    """Its result says that it was revoked, but no worker was heard to drop it; ten minutes later its queue is empty."""
+    own_stack.start("redis")
+    own_stack.start("web")
+    task_id = start(own_stack)
+    post(own_stack, "/cancel", task_id=task_id)
+    with own_stack.database() as database:
+        database.execute("UPDATE cancels SET requested_at = requested_at - 700")
+        database.execute("UPDATE task_runs SET state = 'REVOKED', phase = 3")
+    Redis(port=own_stack.redis_port).flushall()
+    own_stack.start("recorder")
+    wait_until(lambda: own_stack.query("SELECT ended_at FROM cancels")[0][0], "the cancel has ended")
+    assert "The run did not happen." in page(own_stack, task_id)
 
 
 def test_a_run_that_a_worker_took_with_it_is_dropped_by_the_next_one(own_stack: Stack) -> None:

@@ -16,7 +16,7 @@ from webapp.cancelled import forget, remember
 from webapp.cancelling import TOLD_AT_ONCE, UNSENT, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs, workers
-from webapp.queues import withdraw
+from webapp.queues import waiting, withdraw
 from webapp.states import is_ready
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,9 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
         rows = connection.execute(query).all()
     if not rows:
         return
-    _end(engine, publisher_of(app), [row for row in rows if _has_ended(row)], now)
-    going_on = [row for row in rows if not _has_ended(row)]
+    ended = {row.task_id for row in rows if _has_ended(row)} | _vanished(app, rows, now)
+    _end(engine, publisher_of(app), [row for row in rows if row.task_id in ended], now)
+    going_on = [row for row in rows if row.task_id not in ended]
     unsent = [row.task_id for row in going_on if row.state == "PENDING" and row.publish_state in UNSENT]
     if unsent:
         with engine.begin() as connection:
@@ -82,11 +83,21 @@ def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> se
         of_queue = {row.task_id for row in rows if row.queue == queue}
         taken |= withdraw(publisher_of(app), queue or celery_of(app).conf.task_default_queue, of_queue)
     if taken:
-        for task_id in taken:
-            celery_of(app).backend.mark_as_revoked(task_id, "revoked", store_result=True)
         with engine.begin() as connection:
             take_back(connection, sorted(taken), bump(connection), now)
+        for task_id in taken:
+            celery_of(app).backend.mark_as_revoked(task_id, "revoked", store_result=True)
     return taken
+
+
+def _vanished(app: Flask, rows: Sequence[Any], now: float) -> set[str]:
+    """Return which of those that are said to be revoked have had no message for long: an emptied queue, say."""
+    doubtful = [row for row in rows if row.state == "REVOKED" and now - row.requested_at > DOUBTFUL_SECONDS]
+    if not doubtful:
+        return set()
+    default = celery_of(app).conf.task_default_queue
+    places = waiting(publisher_of(app), {row.queue or default for row in doubtful})
+    return {row.task_id for row in doubtful if row.task_id not in places.task_ids} if places.complete else set()
 
 
 def _is_to_be_told(row: Any, now: float) -> bool:

@@ -170,7 +170,8 @@ class Upkeep:
     def _cancels(self) -> None:
         if self.broker_error is None:
             newcomer = self.to_be_told.is_set()
-            self.to_be_told.clear()
+            if newcomer:
+                self.to_be_told.clear()
             follow(self.app, self.engine, newcomer=newcomer)
 
     def _bulk(self) -> None:
