@@ -80,6 +80,19 @@ def upgrade():
         sa.Column("last_error", sa.Text()),
         sa.PrimaryKeyConstraint("id"),
     )
+    index_anew()
+
+
+def index_anew():
+    """Index every run once more where there is one with a root, which is a word since this version."""
+    connection = op.get_bind()
+    if connection.execute(sa.text("SELECT 1 FROM task_runs WHERE root_id IS NOT NULL LIMIT 1")).first() is None:
+        return
+    from webapp.index import index_everything
+
+    sqlite = connection.dialect.name == "sqlite"
+    op.execute("INSERT INTO run_words(run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE run_words")
+    index_everything(connection)
 
 
 def downgrade():

@@ -8,6 +8,7 @@ from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import Column, MetaData, Table, insert, inspect, select
 
+from webapp import index
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.listing import page
@@ -87,3 +88,23 @@ def test_runs_of_before_are_kept_in_order_and_can_be_searched(app: Flask) -> Non
         found = page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
     assert [tuple(row) for row in rows] == [("succeeded", 1), ("failed", 2), ("revoked", 3), ("started", 0)]
     assert [key.phase for key in found] == [2]
+
+
+def test_parts_of_workflows_of_before_are_found_by_their_root(app: Flask) -> None:
+    event = {"type": "task-failed", "timestamp": 1000.0, "name": "old.task", "hostname": "w@h", "exception": "Oops()"}
+    facts = facts_of(event, 2000.0, 4096)
+    assert facts is not None
+    write(db.engine, {"part": {**facts, "root_id": "first"}, "alone": facts})
+    downgrade(revision="0002")
+    with db.engine.begin() as connection:
+        # As the version of before had it, without a word for the root.
+        rows = connection.execute(select(*index.COLUMNS)).all()
+        had = [(row.id, index.words_of({**row._mapping, "root_id": None})) for row in rows]
+        index.replace(connection, [(row.id, index.words_of(row._mapping)) for row in rows], had)
+    upgrade()
+    with db.engine.connect() as connection:
+        ids = {row.task_id: row.id for row in connection.execute(select(runs.c.task_id, runs.c.id))}
+        of_root = page(connection, Filter.parse({"q": "root:first"})).keys
+        of_error = page(connection, Filter.parse({"q": "error:oops"})).keys
+    assert [key.id for key in of_root] == [ids["part"]]
+    assert {key.id for key in of_error} == set(ids.values())
