@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import Engine, select, update
 
 from webapp.cancelled import forget, remember
-from webapp.cancelling import TOLD_AT_ONCE, UNSENT, cancels, drop, take_back
+from webapp.cancelling import TAKEN_BACK, TOLD_AT_ONCE, UNSENT, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs, workers
 from webapp.queues import waiting, withdraw
@@ -86,7 +86,7 @@ def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> se
         with engine.begin() as connection:
             take_back(connection, sorted(taken), bump(connection), now)
         for task_id in taken:
-            celery_of(app).backend.mark_as_revoked(task_id, "revoked", store_result=True)
+            celery_of(app).backend.mark_as_revoked(task_id, TAKEN_BACK, store_result=True)
     return taken
 
 
