@@ -85,6 +85,7 @@ def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> se
     if taken:
         with engine.begin() as connection:
             take_back(connection, sorted(taken), bump(connection), now)
+        forget(publisher_of(app), taken)
         for task_id in taken:
             celery_of(app).backend.mark_as_revoked(task_id, TAKEN_BACK, store_result=True)
     return taken
@@ -107,7 +108,9 @@ def _is_to_be_told(row: Any, now: float) -> bool:
 
 def _has_ended(row: Any) -> bool:
     """Say whether nothing is left to be done; a run in doubt may come back, and one without a row was pruned."""
-    return row.state is None or (is_ready(row.state) and (row.state != "REVOKED" or row.worker is not None))
+    if row.state == "REVOKED":
+        return row.worker is not None or row.publish_state == "dropped"
+    return row.state is None or is_ready(row.state)
 
 
 def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> None:
