@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.ledger import Ledger, failed, succeeded
-from tests.browser.watch import Opener
+from tests.browser.watch import Opener, look_again
 from tests.support import Stack, wait_until
 
 
@@ -40,8 +40,7 @@ def test_a_run_is_cancelled_without_script(visit: Opener, stack: Stack) -> None:
     expect(page.locator(".note").first).to_contain_text("The workers are told.")
 
     def ended() -> bool:
-        page.reload()
-        return page.locator(".cancel li b").all_inner_texts()[-1:] == ["Ended"]
+        return look_again(page).locator(".cancel li b").all_inner_texts()[-1:] == ["Ended"]
 
     wait_until(ended, "the page tells of the end")
 
@@ -102,7 +101,7 @@ def test_selected_runs_are_run_again(visit: Opener, stack: Stack, way: str) -> N
     for y in ("3", "4"):
         stack.submit(numbers, y)
     page = visit(f"{stack.url}/?q=args:{numbers}+state:success", **options).page
-    wait_until(lambda: page.reload() and page.locator("tbody tr").count() == 2, "both have ended")
+    wait_until(lambda: look_again(page).locator("tbody tr").count() == 2, "both have ended")
     boxes = page.get_by_role("checkbox", name="Select")
     if way == "phone":
         boxes.nth(0).tap()
@@ -118,7 +117,7 @@ def test_selected_runs_are_run_again(visit: Opener, stack: Stack, way: str) -> N
     # Without script the page looks again by itself too.
     expect(page.locator("#run .badge")).to_have_text("Done", timeout=20_000)
     page.goto(f"{stack.url}/?q=args:{numbers}")
-    wait_until(lambda: page.reload() and page.locator("tbody tr").count() == 4, "both have been run again")
+    wait_until(lambda: look_again(page).locator("tbody tr").count() == 4, "both have been run again")
 
 
 def test_all_that_match_are_sent_as_a_query(visit: Opener, ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.ledger import Ledger
-from tests.browser.watch import Opener
+from tests.browser.watch import Opener, look_again
 from tests.support import Stack, wait_until
 
 DIVIDE = "/task?name=webapp.tasks.divide"
@@ -132,9 +132,10 @@ def test_a_task_is_found_filled_in_previewed_and_run_without_script(visit: Opene
     expect(page.locator("#preview")).to_have_text("divide.apply_async(args=[92, 4])")
     page.get_by_role("button", name="Run", exact=True).click()
 
+    page.wait_for_url("**/runs/*")
+
     def ended() -> bool:
-        page.reload()
-        return page.locator("#run .badge").first.inner_text() == "Success"
+        return look_again(page).locator("#run .badge").first.inner_text() == "Success"
 
     wait_until(ended, "the run has ended")
     expect(page.locator(".slab[data-tone=ok]")).to_have_text("23.0")

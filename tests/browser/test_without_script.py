@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.ledger import Ledger, failed, succeeded
-from tests.browser.watch import Opener
+from tests.browser.watch import Opener, look_again
 from tests.support import Stack, wait_until
 
 
@@ -20,8 +20,7 @@ def reload_until(page: Page, selector: str, text: str) -> None:
     """Reload as a patient person does until a part of the page says something."""
 
     def says() -> bool:
-        page.reload()
-        return page.locator(selector).first.inner_text() == text
+        return look_again(page).locator(selector).first.inner_text() == text
 
     wait_until(says, f"{selector} says {text}")
 
@@ -41,6 +40,7 @@ def test_the_list_shows_what_was_submitted(visit: Opener, stack: Stack) -> None:
 def test_a_reload_shows_the_end(visit: Opener, stack: Stack) -> None:
     page = visit(stack.url, script=False).page
     send(page, "63", "4")
+    expect(page.locator(".call").first).to_have_text("divide(63, 4)")
     reload_until(page, ".outcome.value", "15.75")
 
 

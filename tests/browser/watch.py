@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, Response
 
 from tests.support import wait_until
 
@@ -20,6 +20,18 @@ document.addEventListener("securitypolicyviolation", (event) => {
   window.violations.push(`${event.violatedDirective} ${event.blockedURI}`);
 });
 """
+
+
+def look_again(page: Page) -> Page:
+    """Reload a page as a patient person does, also one that goes somewhere by itself at that moment."""
+    try:
+        page.reload()
+    except Error as fault:
+        # The browser cannot reload what it is just replacing by the next page.
+        if "Not attached to an active page" not in fault.message and "interrupted" not in fault.message:
+            raise
+        page.wait_for_load_state()
+    return page
 
 
 @dataclass
