@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import create_engine, insert, update
 
 from tests.support import Stack
+from webapp.ids import new_id
 from webapp.queries import changes, recorders, runs, workers
-from webapp.states import rank
+from webapp.states import phase
 
 DONE: dict[str, Any] = {"outcome_exact": 1}
 ERROR = "ZeroDivisionError('division by zero')"
@@ -52,7 +53,7 @@ def change_one(stack: Stack) -> None:
         database.execute("UPDATE changes SET version = version + 1")
         database.execute(
             "UPDATE task_runs SET runtime = random() % 10 + 10, changed = (SELECT version FROM changes) "
-            "WHERE id = 20 + abs(random() % 10)"
+            "WHERE id = (SELECT id FROM task_runs ORDER BY id LIMIT 1 OFFSET 20 + abs(random() % 10))"
         )
     database.close()
 
@@ -60,7 +61,7 @@ def change_one(stack: Stack) -> None:
 def _row(at: float, state: str, task: str, args: str, more: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(BLANK)
     row |= {"task_id": str(uuid.uuid4()), "name": f"webapp.tasks.{task}", "args": args, "kwargs": "{}"}
-    row |= {"state": state, "rank": rank(state), "state_at": at, "created_at": at, "changed": 900, "clock": 0}
+    row |= {"id": new_id(at), "state": state, "phase": phase(state), "state_at": at, "created_at": at, "changed": 900, "clock": 0}
     row |= {"arguments_rank": 2, "publish_state": "sent", "publish_attempts": 1, "outcome_exact": 0, "sent_at": at}
     if state != "PENDING":
         row |= {"received_at": at + 0.003, "worker": "celery@bench"}

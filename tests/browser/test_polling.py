@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.ledger import Ledger, row_of, succeeded
 from tests.browser.watch import Opener, Watch
+from tests.support import wait_until
 
 LIVE = {"state": "STARTED", "worker": "celery@a-north"}
 HIDE = """
@@ -38,22 +39,24 @@ both = pytest.mark.parametrize("where", ["list", "run"])
 
 def test_a_live_page_asks_once_a_second(visit: Opener, ledger: Ledger) -> None:
     ledger.put(**LIVE)
+    begin = time.monotonic()
     watch = visit(ledger.url)
-    watch.page.wait_for_timeout(3500)
-    assert 2 <= watch.polls() <= 4
+    wait_until(lambda: watch.page.wait_for_timeout(50) or watch.polls() >= 5, "it has asked five times")
+    # However busy the machine is, nothing may ask more often.
+    assert time.monotonic() - begin > 4
 
 
 @both
 def test_a_live_page_has_one_poller(visit: Opener, ledger: Ledger, where: str) -> None:
     watch, _ = follow(visit, ledger, where)
     # Two pollers would ask six times.
-    assert 2 <= watch.polls_within(3) <= 4
+    assert 2 <= watch.polls_in_order(3) <= 4
 
 
 def test_fifty_live_runs_are_one_poll_and_not_fifty(visit: Opener, ledger: Ledger) -> None:
     ledger.put(*[LIVE] * 49)
     watch, _ = follow(visit, ledger, "list")
-    assert 2 <= watch.polls_within(3) <= 4
+    assert 2 <= watch.polls_in_order(3) <= 4
 
 
 @both

@@ -85,10 +85,22 @@ class Watch:
         wait_until(enough, what, timeout=15)
 
     def polls_within(self, seconds: float) -> int:
-        """Return how many times a region asks for itself while time passes."""
+        """Return how many times a region asks for itself while time passes at once; it does not ask while it waits."""
         before = self.polls()
         self.pass_time(seconds)
         return self.polls() - before
+
+    def polls_in_order(self, seconds: int) -> int:
+        """Return the same for seconds that pass one by one, with each question answered before the next second."""
+        before = self.polls()
+        for _ in range(seconds):
+            self.pass_time(1)
+            wait_until(self._is_answered, "every question is answered")
+        return self.polls() - before
+
+    def _is_answered(self) -> bool:
+        self.page.wait_for_timeout(20)
+        return len(self.statuses("/fragments/")) >= self.polls()
 
     def forgive(self, words: str) -> None:
         """Take back complaints that a test has provoked."""
