@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 FIRST_PAUSE: Final = 3.0
 LONGEST_PAUSE: Final = 30.0
@@ -44,3 +47,9 @@ class Breaker:
         if self.error is not None:
             with self._lock:
                 self.error = None
+
+
+def breaker_of(app: Flask) -> Breaker:
+    """Return the breaker of this process."""
+    breaker: Breaker = app.extensions.setdefault("breaker", Breaker())
+    return breaker

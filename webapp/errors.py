@@ -23,5 +23,9 @@ class BrokerError(VaseError):
     """The message broker could not be reached in time."""
 
 
+class UnsendableError(BrokerError):
+    """A message that no broker would take, for a reason of its own; others can be sent."""
+
+
 class NotAllowedError(VaseError):
     """An action that the state of a run does not allow."""

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from flask import Flask
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from webapp.breaker import Breaker
+from webapp.breaker import breaker_of
 from webapp.celery_app import celery_of
 from webapp.checks import check_arguments, exact_json
 from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
 from webapp.known import Known
-from webapp.outbox import Message, mark_held, mark_sent, new_row, publish, take
+from webapp.outbox import Message, delivered_before, new_row, send, take
 from webapp.queries import bump, runs
 from webapp.signature.nodes import WrongError
 from webapp.signature.tagged import untagged
 
+SAME_SECONDS: Final = 30.0
+"""Seconds by which the times of two submissions may differ that are one form, sent twice."""
 _INSERT: Final = insert(runs)
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What became of a submission: ``error`` is None when the broker has the message."""
+    """What became of a submission: both faults are None when the broker has the message.
+
+    After ``error`` it is sent when the broker is back; ``unsendable`` is why it cannot be.
+    """
 
     task_id: str
     error: str | None = None
+    unsendable: str | None = None
 
 
 def launch(
@@ -50,8 +59,7 @@ def launch(
     priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
     would harm a worker, before anything is stored.
     """
-    check_arguments(*_without_tags(args, kwargs))
-    _check_number(app, name, args, kwargs or {})
+    check_call(app, name, args, kwargs or {})
     exact = (exact_json(args), exact_json(kwargs or {}))
     asked = exact_json(options) if options else None
     message = Message(task_id or str(uuid.uuid4()), name, *exact, attempts=1, options=asked)
@@ -59,7 +67,7 @@ def launch(
     held = None if breaker.allows() else breaker.error or "the broker was away a moment ago"
     known = _insert(app, message, held, about)
     if known is not None:
-        if known == (message.name, message.args, message.kwargs):
+        if _is_same(known, message):
             return Launched(message.task_id)
         return launch(app, name, args, kwargs, None, options, **about)
     return Launched(message.task_id, held) if held else _send(app, message)
@@ -68,29 +76,40 @@ def launch(
 def send_again(app: Flask, task_id: str) -> Launched | None:
     """Try once more to publish a run that waits or could not be sent; None when there is nothing to send."""
     message = take(db.engine, task_id)
-    return _send(app, message) if message else None
+    return _send(app, message, delivered_before(app, [message])) if message else None
 
 
-def _send(app: Flask, message: Message) -> Launched:
-    """Publish a message that this process owns, and note how that went."""
-    sent_at = time.time()
+def _send(app: Flask, message: Message, there: Collection[str] = ()) -> Launched:
+    """Publish a message that this process owns, and tell the breaker how that went."""
     try:
-        publish(app, message)
-    except BrokerError as fault:
-        breaker_of(app).failed(str(fault))
-        with db.engine.begin() as connection:
-            mark_held(connection, message, time.time(), str(fault))
-        return Launched(message.task_id, str(fault))
+        fault = send(app, db.engine, message, there)
+    except BrokerError as broker_fault:
+        breaker_of(app).failed(str(broker_fault))
+        return Launched(message.task_id, str(broker_fault))
     breaker_of(app).worked()
-    with db.engine.begin() as connection:
-        mark_sent(connection, [message.task_id], sent_at)
-    return Launched(message.task_id)
+    return Launched(message.task_id, unsendable=fault)
 
 
-def breaker_of(app: Flask) -> Breaker:
-    """Return the breaker of this process."""
-    breaker: Breaker = app.extensions.setdefault("breaker", Breaker())
-    return breaker
+def _is_same(row: Row[Any], message: Message) -> bool:
+    """Say whether a row stands for this very call; a time that was typed as a span from now is a little later now."""
+    if (row.name, row.args, row.kwargs) != (message.name, message.args, message.kwargs):
+        return False
+    before, after = (json.loads(options) if options else {} for options in (row.options, message.options))
+    times = [(before.pop(name, None), after.pop(name, None)) for name in ("eta", "expires")]
+    return before == after and all(one == other or _are_near(one, other) for one, other in times)
+
+
+def _are_near(one: str | None, other: str | None) -> bool:
+    if not one or not other:
+        return False
+    seconds = (datetime.fromisoformat(one) - datetime.fromisoformat(other)).total_seconds()
+    return abs(seconds) < SAME_SECONDS
+
+
+def check_call(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Raise ``RefusedError`` for arguments that would harm a worker, or that the task's code, if at hand, cannot take."""
+    check_arguments(*_without_tags(args, kwargs))
+    _check_number(app, name, args, kwargs)
 
 
 def _without_tags(args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -115,9 +134,7 @@ def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]
         raise RefusedError(f"{name}: {fault}.") from None
 
 
-def _insert(
-    app: Flask, message: Message, held: str | None, about: dict[str, str | None]
-) -> tuple[str, str, str] | None:
+def _insert(app: Flask, message: Message, held: str | None, about: dict[str, str | None]) -> Row[Any] | None:
     """Commit the row, or return the call that the row of that task id stands for already."""
     for _ in range(2):
         try:
@@ -130,9 +147,9 @@ def _insert(
             return None
         except IntegrityError:
             with db.engine.connect() as connection:
-                columns = select(runs.c.name, runs.c.args, runs.c.kwargs)
+                columns = select(runs.c.name, runs.c.args, runs.c.kwargs, runs.c.options)
                 row = connection.execute(columns.where(runs.c.task_id == message.task_id)).one_or_none()
             if row is not None:
-                return row.name, row.args, row.kwargs
+                return row
             # Nobody has the task id, so it was the id, made in the same microsecond; there is another one now.
     raise RefusedError("The run could not be written; try again.")

@@ -10,13 +10,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from celery.backends.base import BaseKeyValueStoreBackend
+from celery.exceptions import CeleryError, QueueNotFound
 from flask import Flask
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError, SerializationError
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine, bindparam, case, literal_column, select, update
 
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import BrokerError
+from webapp.errors import BrokerError, UnsendableError
 from webapp.ids import new_id
 from webapp.merge import SUBMITTED
 from webapp.queries import bump, runs
@@ -52,7 +54,7 @@ class Message:
 def publish(app: Flask, message: Message) -> None:
     """Publish one message; raise ``BrokerError`` when the broker does not take it within seconds.
 
-    A publish that raised may have been delivered all the same.
+    A publish that raised may have been delivered all the same, unless it was ``UnsendableError``.
     """
     task = celery_of(app).tasks.get(message.name)
     options = dict(task._get_exec_options()) if task else {}
@@ -70,8 +72,10 @@ def publish(app: Flask, message: Message) -> None:
                 retry=False,
                 **{name: value for name, value in options.items() if name not in ("retry", "serializer")},
             )
+    except (QueueNotFound, SerializationError) as fault:
+        raise UnsendableError(_one_line(fault)) from fault
     # A broker that is down shows as any of these, and as a bare RuntimeError from Celery itself.
-    except (OperationalError, RedisError, OSError, RuntimeError) as fault:
+    except (KombuError, CeleryError, RedisError, OSError, RuntimeError) as fault:
         raise BrokerError(_one_line(fault)) from fault
 
 
@@ -99,10 +103,10 @@ def mark_sent(connection: Connection, task_ids: Sequence[str], now: float) -> No
     connection.execute(_MARK_SENT, {"task_ids": list(task_ids), "now": now, "version": bump(connection)})
 
 
-def mark_held(connection: Connection, message: Message, now: float, error: str) -> None:
+def mark_held(connection: Connection, message: Message, now: float, error: str, last: bool = False) -> None:
     """Note that the broker did not take a message of ours, and when to try again, or that it was the last time."""
     pause = min(2.0 ** min(message.attempts, 10) / 2, RETRY_MAX)
-    over = message.attempts >= ATTEMPTS_MAX
+    over = last or message.attempts >= ATTEMPTS_MAX
     mine = (runs.c.publish_state == "sending") & (runs.c.publish_owner == owner_name())
     connection.execute(
         update(runs)
@@ -112,15 +116,17 @@ def mark_held(connection: Connection, message: Message, now: float, error: str) 
     )
 
 
-def claim(engine: Engine, now: float, impatient: bool = False) -> list[Message]:
+def claim(engine: Engine, now: float, impatient: bool = False, first_only: bool = False) -> list[Message]:
     """Take the runs that are due, by state and never by order of id, and own them for ``LEASE`` seconds.
 
-    ``impatient`` takes waiting runs before their time, for a broker that has just come back. A run that a worker
-    has been seen with was published after all and is marked so.
+    ``impatient`` takes waiting runs before their time, for a broker that has just come back; ``first_only`` those alone
+    that nobody has tried to publish. A run that a worker has been seen with was published after all and is marked so.
     """
     due = runs.c.publish_due_at <= now
     if impatient:
         due |= runs.c.publish_state.in_(("new", "held"))
+    if first_only:
+        due &= runs.c.publish_attempts == 0
     find = select(*_CLAIMED).where(WAITS, due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
     with engine.connect() as connection:
         if not connection.execute(find.limit(1)).first():
@@ -162,36 +168,79 @@ def take(engine: Engine, task_id: str) -> Message | None:
     return Message(row.task_id, row.name, row.args, row.kwargs, 1, row.queue, row.options)
 
 
-def relay(app: Flask, engine: Engine, impatient: bool = False) -> int:
-    """Publish what is due and return how many messages went out; stop at the first that the broker refuses."""
-    sent = 0
-    messages = claim(engine, time.time(), impatient)
-    there = _delivered_before(app, messages)
+def release(engine: Engine, messages: Sequence[Message]) -> None:
+    """Give back messages that were claimed and not tried, for whoever claims them next."""
+    mine = (runs.c.publish_state == "sending") & (runs.c.publish_owner == owner_name())
+    with engine.begin() as connection:
+        connection.execute(
+            update(runs)
+            .where(runs.c.task_id.in_([message.task_id for message in messages]), mine)
+            .values(publish_state="held", publish_owner=None, publish_due_at=time.time())
+            .values(publish_attempts=runs.c.publish_attempts - 1, changed=bump(connection))
+        )
+
+
+def send(app: Flask, engine: Engine, message: Message, there: Collection[str] = ()) -> str | None:
+    """Publish a message that this process owns, unless it is ``there`` already, and note how that went.
+
+    Returns None when it is on its way, else why it can never be sent. Raises ``BrokerError`` when the broker did not
+    take it; then it is tried again later.
+    """
+    sent_at = time.time()
+    try:
+        if message.task_id not in there:
+            publish(app, message)
+    except BrokerError as fault:
+        last = isinstance(fault, UnsendableError)
+        with engine.begin() as connection:
+            mark_held(connection, message, time.time(), str(fault), last)
+        if last:
+            return str(fault)
+        raise
+    with engine.begin() as connection:
+        mark_sent(connection, [message.task_id], sent_at)
+    return None
+
+
+def relay(app: Flask, engine: Engine, impatient: bool = False, first_only: bool = False) -> int:
+    """Publish what is due and return how many messages were dealt with; stop at the first that the broker refuses.
+
+    After half of its lease it goes on with none: somebody else may take the rest for abandoned before long. With
+    ``first_only`` it leaves alone what may have been delivered, as long as it is not known what workers have said.
+    """
+    began = time.monotonic()
+    messages = claim(engine, time.time(), impatient, first_only)
+    there = delivered_before(app, [message for message in messages if message.attempts > 1])
     for position, message in enumerate(messages):
-        sent_at = time.time()
+        if time.monotonic() - began > LEASE / 2:
+            release(engine, messages[position:])
+            return position
         try:
-            if message.task_id not in there:
-                publish(app, message)
+            send(app, engine, message, there)
         except BrokerError as fault:
             with engine.begin() as connection:
-                for left in messages[position:]:
+                for left in messages[position + 1 :]:
                     mark_held(connection, left, time.time(), str(fault))
-            break
-        with engine.begin() as connection:
-            mark_sent(connection, [message.task_id], sent_at)
-        sent += 1
-    return sent
+            return position
+    return len(messages)
 
 
-def _delivered_before(app: Flask, messages: Sequence[Message]) -> set[str]:
-    """Return those of the messages that wait in the broker already: an attempt that failed may have been delivered."""
-    again = {message.queue for message in messages if message.attempts > 1 and message.queue}
-    if not again:
+def delivered_before(app: Flask, messages: Sequence[Message]) -> set[str]:
+    """Return those of the messages that wait in the broker or have left a result: an attempt that failed may have been
+    delivered."""
+    if not messages:
         return set()
+    queues = {message.queue for message in messages if message.queue}
+    backend = celery_of(app).backend
     try:
         # Whoever published it was killed, or saw the broker fail, seconds ago.
-        return waiting(publisher_of(app), again, newest_first=True).task_ids
-    except (OperationalError, RedisError, OSError):
+        found = waiting(publisher_of(app), queues, newest_first=True).task_ids
+        if isinstance(backend, BaseKeyValueStoreBackend):
+            task_ids = [message.task_id for message in messages]
+            stored = backend.mget([backend.get_key_for_task(task_id) for task_id in task_ids])
+            found.update(task_id for task_id, value in zip(task_ids, stored, strict=True) if value)
+        return found
+    except (KombuError, RedisError, OSError):
         # It cannot be asked, so it takes no message either; the attempt itself will tell.
         return set()
 

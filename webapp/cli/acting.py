@@ -20,6 +20,7 @@ from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.launching import launch
+from webapp.limits import time_limit
 from webapp.listing import page
 from webapp.merge import STORED
 from webapp.queries import runs
@@ -59,7 +60,8 @@ def runs_command(query: tuple[str, ...], state: str, task: str, since: str, limi
     wanted = Filter.parse({"q": " ".join(query), "state": state, "task": task, "since": since})
     if wanted.problems:
         raise click.ClickException(wanted.problems[0][1])
-    with telling_faults(), db.engine.connect() as connection:
+    seconds = current_app.config["QUERY_SECONDS"]
+    with telling_faults(), db.engine.connect() as connection, time_limit(connection, seconds):
         ids = [key.id for key in page(connection, wanted, limit).keys]
         rows = connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc())).all()
     for row in rows:

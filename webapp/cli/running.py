@@ -39,7 +39,9 @@ def run_task_command(
     with telling_faults():
         launched = launch(current_app, full_name(name), args, kwargs, options={"queue": queue} if queue else None)
     click.echo(launched.task_id)
-    if launched.error:
+    if launched.unsendable:
+        click.echo(f"The run is kept, but it cannot be sent: {launched.unsendable}", err=True)
+    elif launched.error:
         click.echo("The broker cannot be reached; the run is kept and sent when it is back.", err=True)
     if wait:
         sys.exit(0 if follow(launched.task_id) == "SUCCESS" else 1)
@@ -74,12 +76,12 @@ def follow(task_id: str) -> str:
         elif line.partition(" (")[0] != shown.partition(" (")[0]:
             click.echo(line, err=True)
         shown = line
-        if is_settled(row.state):
+        if is_settled(row.state) or row.publish_state == "dead":
             break
         time.sleep(0.25)
     if sys.stderr.isatty():
         click.echo(err=True)
-    click.echo(row.traceback or row.exception or row.result or "")
+    click.echo(row.traceback or row.exception or row.result or row.publish_error or "")
     return str(row.state)
 
 
@@ -87,6 +89,8 @@ def _line(row: Row[Any], around: queries.Environment) -> str:
     state = look(row.state).label
     if row.publish_state in ("new", "held"):
         state = "Waiting for the broker"
+    if row.publish_state == "dead" and not is_settled(row.state):
+        state = "Could not be sent"
     if row.progress_total and not is_settled(row.state):
         state += f" {row.progress_current:g} of {row.progress_total:g}"
     if not around.recorder_ok and not is_settled(row.state):

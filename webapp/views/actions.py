@@ -34,8 +34,8 @@ def send() -> Response:
     launched = send_again(current_app, task_id)
     if launched is None:
         flash("There was nothing to send: the run is on its way or is not known.", "wait")
-    elif launched.error:
-        flash(f"The broker did not take it: {launched.error}", "bad")
+    elif launched.error or launched.unsendable:
+        flash(f"The broker did not take it: {launched.error or launched.unsendable}", "bad")
     else:
         flash("The run was sent.", "ok")
     return to_run(task_id)

@@ -19,5 +19,7 @@ def key_of(text: str | None) -> str | None:
 
 def tell_how_it_went(launched: Launched) -> None:
     """Say so where the broker did not take the message."""
-    if launched.error:
+    if launched.unsendable:
+        flash(f"The run is kept, but it cannot be sent: {launched.unsendable}", "bad")
+    elif launched.error:
         flash("The broker cannot be reached. The run is kept and will be sent as soon as it is back.", "wait")
