@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, select, text
 
 from webapp import spans
 from webapp.queries import runs
@@ -19,6 +19,8 @@ OPEN_MAX: Final = 12
 """Most children of a run that are shown without being folded away."""
 FOLDED_MAX: Final = 100
 """Most children that are listed in what is folded away."""
+DEPTH_MAX: Final = 50
+"""Most generations that are shown one below the other; a task that calls itself has no end of them."""
 BARS_MAX: Final = 100
 """Most runs of the timeline, evenly chosen among more."""
 
@@ -31,33 +33,48 @@ _COLUMNS: Final = [
 ]
 
 
+class Parts(list["Part"]):
+    """Parts that stand beside each other: what one run called, or what all those called that are folded away."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether they are too many to be shown at once."""
+        return len(self) > OPEN_MAX
+
+    def tally(self) -> list[tuple[Row[Any], int]]:
+        """Return how many of them are in which state, the most frequent first, each with a row in that state."""
+        rows = {part.row.state: part.row for part in self}
+        return [(rows[state], number) for state, number in Counter(part.row.state for part in self).most_common()]
+
+    def listed(self, here: str) -> list[Part]:
+        """Return those that are listed when they are many: the run ``here``, then what failed, then what is live."""
+        order = {FAILURE: 0, OTHER: 1, LIVE: 2}
+        return sorted(self, key=lambda part: -1 if part.row.task_id == here else order.get(part.row.phase, 3))[
+            :FOLDED_MAX
+        ]
+
+    def called(self) -> Parts:
+        """Return what they called, such as the callback of a chord; it is not folded away with them."""
+        return Parts(child for part in self for child in part.children)
+
+
 @dataclass(slots=True)
 class Part:
     """A run of a workflow, and those that it called."""
 
     row: Row[Any]
-    children: list[Part] = field(default_factory=list)
+    above: Part | None = None
+    depth: int = 0
+    children: Parts = field(default_factory=Parts)
     again: list[Row[Any]] = field(default_factory=list)
     """The runs that this one was run again as."""
 
-    @property
-    def folded(self) -> bool:
-        """Whether the children are too many to be shown at once."""
-        return len(self.children) > OPEN_MAX
-
-    def tally(self) -> list[tuple[Row[Any], int]]:
-        """Return how many children are in which state, the most frequent first, each with a row in that state."""
-        rows = {child.row.state: child.row for child in self.children}
-        return [(rows[state], number) for state, number in Counter(c.row.state for c in self.children).most_common()]
-
-    def listed(self) -> list[Part]:
-        """Return the children that are listed when there are many: what failed first, then what is live."""
-        order = {FAILURE: 0, OTHER: 1, LIVE: 2}
-        return sorted(self.children, key=lambda child: order.get(child.row.phase, 3))[:FOLDED_MAX]
-
-    def callbacks(self) -> list[Part]:
-        """Return what the children called, such as the callback of a chord; it is not folded away with them."""
-        return [part for child in self.children for part in child.children]
+    def hang_on(self, parent: Part) -> None:
+        """Become a child; what would stand too deep becomes one of the last ancestor that does not."""
+        while parent.depth >= DEPTH_MAX and parent.above is not None:
+            parent = parent.above
+        self.above, self.depth = parent, parent.depth + 1
+        parent.children.append(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +92,27 @@ class Workflow:
     """A tree of runs, its timeline, how many there are and whether more were left out."""
 
     root_id: str
-    roots: list[Part]
+    roots: Parts
     bars: list[Bar]
     seconds: float
     count: int
     more: bool
 
 
+_VERSION: Final = text(
+    "SELECT max(changed), min(phase) FROM ("
+    "SELECT changed, phase FROM task_runs WHERE task_id IN (:task_id, :parent, :root) "
+    "UNION ALL SELECT changed, phase FROM (SELECT changed, phase FROM task_runs WHERE root_id = :root ORDER BY id "
+    "LIMIT :most) AS members "
+    "UNION ALL SELECT changed, phase FROM task_runs WHERE retry_of = :task_id) AS shown"
+)
+
+
 def version(connection: Connection, row: Row[Any]) -> tuple[int, bool]:
-    """Return the latest version of any run of the workflow, or that this one was run again as, and whether any of
-    them is live; (0, False) for none."""
-    query = select(func.max(runs.c.changed), func.min(runs.c.phase))
-    query = query.where(or_(_mine(row), runs.c.retry_of == row.task_id))
-    changed, least = connection.execute(query).one()
+    """Return the latest version of any run of the workflow that is shown, or that this one was run again as, and
+    whether any of them is live; (0, False) for none."""
+    values = {"task_id": row.task_id, "parent": row.parent_id or row.task_id, "root": _root(row), "most": MEMBERS_MAX}
+    changed, least = connection.execute(_VERSION, values).one()
     return int(changed or 0), least == LIVE
 
 
@@ -95,19 +120,27 @@ def _root(row: Row[Any]) -> str:
     return str(row.root_id or row.task_id)
 
 
-def _mine(row: Row[Any]) -> Any:
-    return or_(runs.c.root_id == _root(row), runs.c.task_id == _root(row))
+def _members(connection: Connection, row: Row[Any]) -> tuple[list[Row[Any]], bool]:
+    """Return the runs that are shown, in the order of ids, and whether there are more.
+
+    They are the oldest, and always the run that is looked at and its parent: a task that sends itself anew has one
+    root for ever.
+    """
+    of_root = select(*_COLUMNS).where(runs.c.root_id == _root(row)).order_by(runs.c.id).limit(MEMBERS_MAX + 1)
+    members = list(connection.execute(of_root))
+    near = {row.task_id, row.parent_id or row.task_id, _root(row)}
+    rows = [*members[:MEMBERS_MAX], *connection.execute(select(*_COLUMNS).where(runs.c.task_id.in_(near)))]
+    return sorted({one.id: one for one in rows}.values(), key=lambda one: one.id), len(members) > MEMBERS_MAX
 
 
 def workflow_of(connection: Connection, row: Row[Any], now: float) -> Workflow | None:
     """Return the workflow that a run is part of, None where it stands alone."""
-    rows = list(connection.execute(select(*_COLUMNS).where(_mine(row)).order_by(runs.c.id).limit(MEMBERS_MAX + 1)))
-    more, rows = len(rows) > MEMBERS_MAX, rows[:MEMBERS_MAX]
+    rows, more = _members(connection, row)
     if len(rows) < 2:
         return None
     ids = [one.task_id for one in rows]
     retries = select(*_COLUMNS, runs.c.retry_of).where(runs.c.retry_of.in_(ids)).order_by(runs.c.id).limit(MEMBERS_MAX)
-    roots = tree(rows, list(connection.execute(retries)))
+    roots = tree(rows, connection.execute(retries))
     begin = min(_began(one) for one in rows)
     seconds = max(max(_ended(one, now) for one in rows) - begin, 0.001)
     chosen = rows if len(rows) <= BARS_MAX else [rows[n * (len(rows) - 1) // (BARS_MAX - 1)] for n in range(BARS_MAX)]
@@ -115,17 +148,20 @@ def workflow_of(connection: Connection, row: Row[Any], now: float) -> Workflow |
     return Workflow(_root(row), roots, bars, seconds, len(rows), more)
 
 
-def tree(rows: Sequence[Row[Any]], retries: Sequence[Row[Any]] = ()) -> list[Part]:
-    """Return the runs that have no parent among them, each with its children and retries; circles are cut."""
+def tree(rows: Sequence[Row[Any]], retries: Iterable[Row[Any]] = ()) -> Parts:
+    """Return the runs that have no parent among them, each with its children and retries; circles are cut.
+
+    ``rows`` are in the order of ids.
+    """
     parts = {row.task_id: Part(row) for row in rows}
     for row in retries:
         parts[row.retry_of].again.append(row)
-    roots = []
+    roots = Parts()
     for row in rows:
         parent = parts.get(row.parent_id) if row.parent_id != row.task_id else None
         # A child was made after its parent; whoever says otherwise would make a circle.
         if parent is not None and parent.row.id < row.id:
-            parent.children.append(parts[row.task_id])
+            parts[row.task_id].hang_on(parent)
         else:
             roots.append(parts[row.task_id])
     return roots
