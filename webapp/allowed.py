@@ -32,6 +32,11 @@ def allowed(state: str, publish_state: str | None, pool: str | None = None) -> f
     return _WORKING if can_terminate(pool) else _WORKING - {TERMINATE}
 
 
+def is_solo(pool: str | None) -> bool:
+    """Say whether a worker runs its tasks by itself, and neither sends heartbeats nor answers meanwhile."""
+    return pool is not None and "solo" in pool
+
+
 def can_terminate(pool: str | None) -> bool:
     """Say whether a pool can end a single task that runs."""
     return pool is not None and any(name in pool for name in _POOLS)

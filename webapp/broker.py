@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Final
 
-import redis
 from celery import Celery
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from webapp.errors import BrokerError
 
 PING_TIMEOUT: Final = 1.0
 
 
-@lru_cache(maxsize=4)
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, socket_timeout=PING_TIMEOUT, socket_connect_timeout=PING_TIMEOUT, retry=Retry(NoBackoff(), 0)
-    )
+def ping(publisher: Celery) -> None:
+    """Return when the broker answered; raise ``BrokerError`` after about a second otherwise.
 
-
-def ping(celery: Celery) -> None:
-    """Return when the broker answered PONG; raise ``BrokerError`` after about a second otherwise."""
-    url = celery.conf.broker_url
+    ``publisher`` is one that gives up within seconds; to connect to Redis, kombu asks for a PONG.
+    """
     try:
-        if url.startswith("redis"):
-            if _client(url.replace("redis+socket://", "unix://")).ping() is not True:
-                raise BrokerError("the broker answered something else than PONG")
-        else:
-            with celery.connection_for_write(connect_timeout=PING_TIMEOUT) as connection:
-                connection.ensure_connection(max_retries=1, timeout=PING_TIMEOUT)
-    except (redis.RedisError, OSError) as fault:
+        with publisher.connection_for_write(connect_timeout=PING_TIMEOUT) as connection:
+            connection.ensure_connection(max_retries=1, timeout=PING_TIMEOUT)
+    except (KombuError, RedisError, OSError) as fault:
         raise BrokerError(" ".join(str(fault).split())[:200] or type(fault).__name__) from fault
 
 
@@ -44,6 +33,11 @@ def answering_worker(celery: Celery) -> str | None:
     """
     replies = celery.control.ping(timeout=PING_TIMEOUT, limit=1)
     return next((hostname for reply in replies for hostname in reply), None)
+
+
+def answering_workers(celery: Celery) -> set[str]:
+    """Return the names of all workers that answer a ping within a second, which it always takes."""
+    return {hostname for reply in celery.control.ping(timeout=PING_TIMEOUT) or [] for hostname in reply}
 
 
 def worker_answers(celery: Celery, hostname: str) -> bool:

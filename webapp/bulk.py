@@ -4,6 +4,7 @@ one transaction with the place that it reached. Whoever is killed in between has
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from webapp.counting import counts
 from webapp.errors import NotAllowedError, VaseError
 from webapp.filters import Filter
 from webapp.finding import Found
+from webapp.launching import check_call
 from webapp.listing import newest_id, page
 from webapp.models import BulkAction
 from webapp.outbox import WAITS, Message, new_row
@@ -37,6 +39,8 @@ RATE_MAX: Final = 1000.0
 PICKED_MAX: Final = 1000
 PART_MAX: Final = 200
 """Most runs of one transaction; while it lasts nobody else can write."""
+PAUSE_MAX: Final = 1.0
+"""Seconds of an action's rate that are made up for after nothing was done."""
 UNSENT_MAX: Final = 1000
 """Runs that wait to be sent, with which no more are made: an action that is aborted then is over soon."""
 TIMES: Final = ("since", "start", "end", "zone", "sort", "top", "before", "after")
@@ -71,7 +75,7 @@ def create(
         "cursor": min(plan.high, newest_id(connection) + 1),
         "total": total,
         "more": more,
-        "rate": min(max(rate, 1.0), RATE_MAX),
+        "rate": min(max(rate, 1.0), RATE_MAX) if math.isfinite(rate) else RATE,
         "done": 0,
         "failed": 0,
     }
@@ -95,30 +99,42 @@ def size(connection: Connection, wanted: Filter, picked: Sequence[int]) -> tuple
     return sum(number for number, _ in fits), any(more for _, more in fits)
 
 
-def carry_out(app: Flask, engine: Engine, seconds: float) -> int:
-    """Carry out the next part of the oldest action, as much as its rate allows in so many seconds; return how many."""
+def carry_out(app: Flask, engine: Engine, now: float) -> int:
+    """Carry out the next part of the oldest action, as much as its rate allows by now; return how many."""
     oldest = select(bulk_actions).where(bulk_actions.c.state == "running").order_by(bulk_actions.c.id).limit(1)
     with engine.connect() as connection:
         if connection.execute(select(runs.c.id).where(WAITS).offset(UNSENT_MAX).limit(1)).first():
             oldest = oldest.where(bulk_actions.c.kind != "retry")
-        if connection.execute(oldest).first() is None:
+        action = connection.execute(oldest).one_or_none()
+        if action is None or not _due(action, now):
             return 0
     with engine.begin() as connection:
         # Writers form a line behind this, so that two recorders never carry out the same part.
         version = bump(connection)
         action = connection.execute(oldest).one_or_none()
-        if action is None:
+        part = _due(action, now) if action else 0
+        if action is None or not part:
             return 0
-        part = min(max(int(action.rate * seconds), 1), PART_MAX)
         ids, cursor = _next(connection, action, part)
         failed, last_error = _ACTIONS[action.kind](app, connection, action, _rows(connection, ids), version)
         values: dict[str, Any] = {"cursor": cursor, "done": action.done + len(ids), "failed": action.failed + failed}
+        values["worked_at"] = _worked_at(action, now) + part / action.rate
         if last_error:
             values["last_error"] = last_error
         if cursor <= action.low + 1 or cursor <= 0:
-            values |= {"state": "done", "ended_at": time.time()}
+            values |= {"state": "done", "ended_at": now}
         connection.execute(update(bulk_actions).where(bulk_actions.c.id == action.id).values(**values))
     return len(ids)
+
+
+def _worked_at(action: Row[Any], now: float) -> float:
+    """Return until when the rate of an action has been used up; what a pause left unused is not made up for."""
+    return max(float(action.worked_at or action.created_at), now - PAUSE_MAX)
+
+
+def _due(action: Row[Any], now: float) -> int:
+    """Return how many runs the rate of an action allows by now."""
+    return min(max(int(action.rate * (now - _worked_at(action, now))), 0), PART_MAX)
 
 
 def _next(connection: Connection, action: Row[Any], part: int) -> tuple[list[int], int]:
@@ -152,6 +168,7 @@ def _retry(
             # Of this action, the same run is run again under the same id, whoever does it and how often.
             task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{action.id}:{action.created_at}:{row.task_id}"))
             asked = exact_json(options) if options else None
+            check_call(app, row.name, args, kwargs)
             message = Message(task_id, row.name, exact_json(args), exact_json(kwargs), options=asked)
         except VaseError as fault:
             failed, last_error = failed + 1, str(fault)
@@ -172,8 +189,10 @@ def _cancel(
 ) -> tuple[int, str]:
     """Drop what was never sent, and ask for the others; the recorder tells the workers."""
     can = [row for row in rows if CANCEL in allowed(row.state, row.publish_state)]
-    unsent = [row.task_id for row in can if row.state == "PENDING" and row.publish_state in UNSENT]
-    sent = [row.task_id for row in can if row.task_id not in set(unsent)]
+    waits = [row for row in can if row.state == "PENDING" and row.publish_state in UNSENT]
+    unsent = [row.task_id for row in waits]
+    never_tried = {row.task_id for row in waits if not row.publish_attempts}
+    sent = [row.task_id for row in can if row.task_id not in never_tried]
     if unsent:
         drop(connection, unsent, version, time.time())
     if sent:

@@ -20,6 +20,8 @@ CANCELLED: Final = "vase.cancelled"
 """A sorted set of task ids by the time of their cancel."""
 REMEMBERED: Final = 14 * 24 * 3600.0
 """Seconds after which a cancel is forgotten by the broker; the database keeps it."""
+SOON: Final = 600.0
+"""Seconds for which a cancel is remembered that a worker was heard to carry out."""
 LOOKED: Final = 1.0
 """Seconds for which a worker takes the set to be as empty as it was. Who is cancelled meanwhile, it is told at once."""
 
@@ -31,10 +33,26 @@ def remember(celery: Celery, task_ids: Collection[str], now: float) -> None:
         if not is_redis(channel):
             return
         with channel.conn_or_acquire() as client:
-            pipeline = client.pipeline(transaction=False)
-            pipeline.zadd(CANCELLED, dict.fromkeys(task_ids, now))
-            pipeline.zremrangebyscore(CANCELLED, 0, now - REMEMBERED)
-            pipeline.execute()
+            client.zadd(CANCELLED, dict.fromkeys(task_ids, now))
+
+
+def forget_soon(celery: Celery, task_ids: Collection[str], now: float) -> None:
+    """Take back a little later what was left for workers: one that is about to drop a message may die before it does,
+    and then another one gets it."""
+    with celery.connection_or_acquire() as connection:
+        channel = connection.default_channel
+        if is_redis(channel):
+            with channel.conn_or_acquire() as client:
+                client.zadd(CANCELLED, dict.fromkeys(task_ids, now - REMEMBERED + SOON), xx=True)
+
+
+def forget_old(celery: Celery, now: float) -> None:
+    """Forget what is to be remembered no longer."""
+    with celery.connection_or_acquire() as connection:
+        channel = connection.default_channel
+        if is_redis(channel):
+            with channel.conn_or_acquire() as client:
+                client.zremrangebyscore(CANCELLED, 0, now - REMEMBERED)
 
 
 def forget(celery: Celery, task_ids: Collection[str]) -> None:

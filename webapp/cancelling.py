@@ -9,12 +9,13 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from flask import Flask
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, true, update
 
 from webapp import index
 from webapp.allowed import CANCEL, TERMINATE, allowed
+from webapp.breaker import breaker_of
 from webapp.cancelled import remember
 from webapp.celery_app import publisher_of
 from webapp.errors import NotAllowedError
@@ -31,11 +32,12 @@ workers = Worker.__table__
 
 UNSENT: Final = ("new", "held", "dead")
 NEVER_SENT: Final = "cancelled before it was sent"
+NOT_SENT: Final = "cancelled after attempts to send it had failed"
 TAKEN_BACK: Final = "cancelled, and its message taken out of the queue"
 TOLD_AT_ONCE: Final = 500
 """Most task ids in one command to the workers; for each they ask and tell the result backend."""
 
-_SEEN: Final = (*index.COLUMNS, runs.c.task_id)
+_SEEN: Final = (*index.COLUMNS, runs.c.task_id, runs.c.publish_attempts)
 
 
 def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) -> bool:
@@ -52,12 +54,15 @@ def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) 
         possible = allowed(row.state, row.publish_state, pool)
         if (TERMINATE if terminate else CANCEL) not in possible:
             raise NotAllowedError(_why_not(row.state, terminate, TERMINATE in possible))
-        if row.state == "PENDING" and row.publish_state in UNSENT:
+        unsent = row.state == "PENDING" and row.publish_state in UNSENT
+        if unsent:
             drop(connection, [task_id], version, time.time())
-            return True
+            if not row.publish_attempts:
+                return True
+        # An attempt to send it failed, and may have been delivered all the same.
         request(connection, [task_id], version, time.time(), reason, terminate)
     tell(app, [task_id], terminate)
-    return False
+    return unsent
 
 
 def _why_not(state: str, terminate: bool, could_terminate: bool) -> str:
@@ -71,7 +76,9 @@ def _why_not(state: str, terminate: bool, could_terminate: bool) -> str:
 def drop(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
     """End runs that were not sent, as REVOKED."""
     unsent = {"publish_state": "dropped", "publish_owner": None, "publish_due_at": None}
-    _revoke(connection, task_ids, runs.c.publish_state.in_(UNSENT), version, now, {**unsent, "exception": NEVER_SENT})
+    for which, why in ((runs.c.publish_attempts == 0, NEVER_SENT), (runs.c.publish_attempts > 0, NOT_SENT)):
+        found = runs.c.publish_state.in_(UNSENT) & which
+        _revoke(connection, task_ids, found, version, now, {**unsent, "exception": why})
 
 
 def take_back(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
@@ -124,9 +131,13 @@ def request(
 
 def tell(app: Flask, task_ids: Collection[str], terminate: bool) -> None:
     """Tell all workers at once, without waiting for an answer; should that fail, the recorder tells them."""
-    publisher = publisher_of(app)
+    publisher, breaker = publisher_of(app), breaker_of(app)
+    if not breaker.allows():
+        return
     try:
         remember(publisher, task_ids, time.time())
         publisher.control.revoke(list(task_ids), terminate=terminate, reply=False)
-    except (OperationalError, RedisError, OSError, RuntimeError) as fault:
+        breaker.worked()
+    except (KombuError, RedisError, OSError, RuntimeError) as fault:
+        breaker.failed(str(fault))
         log.warning("The workers could not be told of a cancel: %s", fault)

@@ -107,7 +107,7 @@ def _are_near(one: str | None, other: str | None) -> bool:
 
 
 def check_call(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Raise ``RefusedError`` for arguments that would harm a worker, or that the task's code, if at hand, cannot take."""
+    """Raise ``RefusedError`` for arguments that would harm a worker, or that the task's code, if known, cannot take."""
     check_arguments(*_without_tags(args, kwargs))
     _check_number(app, name, args, kwargs)
 

@@ -124,6 +124,8 @@ class Change(db.Model):  # type: ignore[name-defined, misc]
     version: Mapped[int] = mapped_column(BigInteger, default=0)
     site: Mapped[str] = mapped_column(String(32), default="")
     """A random name for this database: recorders of the same site share the stream of events."""
+    streamed: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether the stream was ever read: when the broker knows nothing of that any more, it was emptied."""
 
 
 class Recorder(db.Model):  # type: ignore[name-defined, misc]
@@ -240,6 +242,8 @@ class BulkAction(db.Model):  # type: ignore[name-defined, misc]
     """Whether there were more than were counted."""
     rate: Mapped[float] = mapped_column(Float)
     """Most runs a second."""
+    worked_at: Mapped[float | None] = mapped_column(Float)
+    """Until when the rate has been used up, whichever recorder did it."""
     done: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)
     """Runs on which it was not possible, of those done."""

@@ -14,6 +14,8 @@ from celery import Celery
 
 MESSAGES_MAX: Final = 20_000
 """Most messages of a queue that are looked at."""
+UNACKED_MAX: Final = 100_000
+"""Most unacknowledged messages that are looked at."""
 CHUNK: Final = 500
 # The id of a task stands in its message's headers as plain JSON; in texts the quotes would be escaped.
 _TASK_ID: Final = re.compile(rb'"id": ?("(?:[^"\\]|\\.)*")')
@@ -51,7 +53,10 @@ def waiting(celery: Celery, queues: Iterable[str], newest_first: bool = False) -
             for queue in queues:
                 for step in channel.priority_steps:
                     found.complete &= _read(client, channel._q_for_pri(queue, step), found.task_ids, newest_first)
-            for tag, stored in client.hscan_iter(channel.unacked_key, count=CHUNK):
+            for number, (tag, stored) in enumerate(client.hscan_iter(channel.unacked_key, count=CHUNK)):
+                if number == UNACKED_MAX:
+                    found.complete = False
+                    break
                 for task_id in _ids([stored]):
                     if task_id not in found.task_ids:
                         found.unacked[task_id] = tag.decode() if isinstance(tag, bytes) else tag
@@ -75,9 +80,10 @@ def withdraw(celery: Celery, queue: str, task_ids: Collection[str]) -> set[str]:
                 key = channel._q_for_pri(queue, step)
                 if client.llen(key) > MESSAGES_MAX:
                     continue
-                for message in [message for part in _parts(client, key) for message in part]:
-                    task_id = next(_ids([message]), "")
-                    if task_id in task_ids and not _is_of_chord(message) and client.lrem(key, 0, message):
+                read = ((next(_ids([message]), ""), message) for part in _parts(client, key) for message in part)
+                # All are found before the first is taken, which moves the others.
+                for task_id, message in [one for one in read if one[0] in task_ids]:
+                    if not _is_of_chord(message) and client.lrem(key, 0, message):
                         taken.add(task_id)
     return taken
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.unit.test_actions import told
 from webapp import bulk
@@ -30,7 +31,14 @@ def ask(kind: str, picked: list[int] | None = None, **wanted: str) -> int:
 
 def carry_out(app: Flask, parts: int = 100) -> None:
     for _ in range(parts):
-        bulk.carry_out(app, db.engine, 0.01)
+        bulk.carry_out(app, db.engine, soon())
+
+
+def soon() -> float:
+    """Return when the rate of every action allows at least ten more."""
+    with db.engine.connect() as connection:
+        rows = connection.execute(select(bulk.bulk_actions).where(bulk.bulk_actions.c.state == "running")).all()
+    return max((row.worked_at or row.created_at for row in rows), default=time.time()) + 0.01005
 
 
 def action(number: int) -> object:
@@ -122,7 +130,7 @@ def test_runs_on_which_it_is_not_possible_are_counted_with_the_reason(app: Flask
 def test_an_aborted_action_stands_still(app: Flask) -> None:
     submitted(app, 30)
     number = ask("retry")
-    bulk.carry_out(app, db.engine, 0.01)
+    bulk.carry_out(app, db.engine, soon())
     with db.engine.begin() as connection:
         assert bulk.abort(connection, number)
     carry_out(app)
@@ -141,7 +149,7 @@ def test_a_part_that_fails_leaves_no_trace_and_is_done_once_afterwards(
     with monkeypatch.context() as patch:
         patch.setattr(bulk, "update", die)
         with pytest.raises(RuntimeError):
-            bulk.carry_out(app, db.engine, 0.01)
+            bulk.carry_out(app, db.engine, soon())
     assert (retried(), action(number).done) == (0, 0)
     carry_out(app)
     assert retried() == 20
@@ -165,3 +173,29 @@ def test_the_page_asks_before_it_begins(app: Flask, client: FlaskClient) -> None
 def test_nothing_selected_is_told(app: Flask, client: FlaskClient) -> None:
     answer = client.get("/bulk/new?kind=retry")
     assert (answer.status_code, "Select runs in the list first" in answer.text) == (422, True)
+
+
+def test_a_slow_rate_is_kept_by_whoever_works_on_it(app: Flask) -> None:
+    submitted(app, 5)
+    with db.engine.begin() as connection:
+        number = bulk.create(connection, "retry", Filter.parse({}), [], "", rate=1)
+    begin = action(number).created_at
+    done = [bulk.carry_out(app, db.engine, begin + tenth / 10) for tenth in range(31)]
+    assert (sum(done), max(done)) == (3, 1)
+
+
+def test_what_a_pause_left_unused_is_not_made_up_for(app: Flask) -> None:
+    submitted(app, 5)
+    with db.engine.begin() as connection:
+        number = bulk.create(connection, "retry", Filter.parse({}), [], "", rate=2)
+    assert bulk.carry_out(app, db.engine, action(number).created_at + 3600) == 2
+
+
+def test_arguments_that_a_single_retry_would_refuse_are_refused_in_bulk(app: Flask) -> None:
+    (task_id,) = submitted(app, 1)
+    with db.engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.task_id == task_id).values(args="[1, 2, 3]"))
+    number = ask("retry")
+    carry_out(app)
+    row = action(number)
+    assert (row.done, row.failed, retried()) == (1, 1, 0)

@@ -12,7 +12,7 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, select, update
 
-from webapp.cancelled import forget, remember
+from webapp.cancelled import forget, forget_soon, remember
 from webapp.cancelling import TAKEN_BACK, TOLD_AT_ONCE, UNSENT, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs, workers
@@ -39,7 +39,7 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
     may still be there.
     """
     now = time.time()
-    columns = (cancels.c.task_id, cancels.c.terminate, runs.c.state, runs.c.publish_state)
+    columns = (cancels.c.task_id, cancels.c.terminate, runs.c.state, runs.c.publish_state, runs.c.publish_attempts)
     query = (
         select(*columns, runs.c.worker, runs.c.received_at, runs.c.queue, cancels.c.due_at, cancels.c.requested_at)
         .select_from(cancels.outerjoin(runs, runs.c.task_id == cancels.c.task_id))
@@ -61,7 +61,8 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
     if unsent:
         with engine.begin() as connection:
             drop(connection, unsent, bump(connection), now)
-    gone = {*unsent, *_withdraw(app, engine, [row for row in going_on if row.state == "PENDING"], now)}
+    may_wait = [row for row in going_on if row.state == "PENDING" or row.publish_state == "dropped"]
+    gone = {*unsent, *_withdraw(app, engine, may_wait, now)}
     told = [row for row in going_on if row.task_id not in gone and _is_to_be_told(row, now)]
     for terminate in (False, True):
         if some := [row.task_id for row in told if row.terminate == terminate]:
@@ -109,7 +110,7 @@ def _is_to_be_told(row: Any, now: float) -> bool:
 def _has_ended(row: Any) -> bool:
     """Say whether nothing is left to be done; a run in doubt may come back, and one without a row was pruned."""
     if row.state == "REVOKED":
-        return row.worker is not None or row.publish_state == "dropped"
+        return row.worker is not None or (row.publish_state == "dropped" and not row.publish_attempts)
     return row.state is None or is_ready(row.state)
 
 
@@ -118,9 +119,11 @@ def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> Non
     if not rows:
         return
     task_ids = [row.task_id for row in rows]
-    # A worker that holds a message may die before it drops it, and then another one gets it.
-    if gone := [row.task_id for row in rows if row.state != "REVOKED" or row.received_at is None]:
+    held = {row.task_id for row in rows if row.state == "REVOKED" and row.received_at is not None}
+    if gone := [task_id for task_id in task_ids if task_id not in held]:
         forget(celery, gone)
+    if held:
+        forget_soon(celery, held, now)
     with engine.begin() as connection:
         version = bump(connection)
         connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(ended_at=now))

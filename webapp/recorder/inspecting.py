@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -32,13 +32,11 @@ TASKS_MAX: Final = 2000
 QUEUES_MAX: Final = 100
 
 
-def inspect(engine: Engine, celery: Celery) -> None:
-    """Note what every worker that answers says of its tasks; what the others said last is kept."""
-    with engine.connect() as connection:
-        online = list(connection.execute(select(workers.c.hostname).where(workers.c.online)).scalars())
+def inspect(engine: Engine, celery: Celery, online: Collection[str]) -> None:
+    """Note what every worker of these that answers says of its tasks; what the others said last is kept."""
     if not online:
         return
-    asking = celery.control.inspect(destination=online, timeout=ANSWER_SECONDS, limit=len(online))
+    asking = celery.control.inspect(destination=list(online), timeout=ANSWER_SECONDS, limit=len(online))
     registered: dict[str, list[str]] = asking.registered(ATTRIBUTE) or {}
     stats: dict[str, dict[str, Any]] = asking.stats() or {}
     queues: dict[str, list[dict[str, Any]]] = asking.active_queues() or {}
@@ -100,8 +98,9 @@ def _replace(connection: Connection, hostname: str, told: dict[str, str | None])
 
 
 def forget_gone(engine: Engine, gone_for: float) -> None:
-    """Forget the tasks of workers that have been away for so many seconds, and schemas that nobody has."""
+    """Forget workers that have been away for so many seconds, their tasks, and schemas that nobody has."""
     with engine.begin() as connection:
+        connection.execute(delete(workers).where(~workers.c.online, workers.c.seen_at <= time.time() - gone_for))
         seen = select(workers.c.hostname).where(workers.c.seen_at > time.time() - gone_for)
         connection.execute(delete(worker_tasks).where(worker_tasks.c.hostname.not_in(seen)))
         used = select(worker_tasks.c.schema_hash).where(worker_tasks.c.schema_hash.is_not(None))

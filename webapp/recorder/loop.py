@@ -1,5 +1,5 @@
-"""Runs a recorder: one thread hears pub/sub, one reads the stream, one sends what waits, one asks workers, and
-one keeps up everything around."""
+"""Runs a recorder: one thread hears pub/sub, one reads the stream, one sends what waits, one asks workers, one judges
+what fell silent, and one keeps up everything around."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from celery import Celery
 from flask import Flask
 
 from webapp.celery_app import celery_of
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 SOCKET_TIMEOUT: Final = 2.0
 """Seconds that reading a result may take; a hung Redis must not hold the recorder for Celery's two minutes."""
+BROKER_TIMEOUT: Final = 5.0
+"""The same for the broker, whose answer to a reader of the stream may come after a second of silence."""
 GARBAGE_AFTER: Final = 20_000
 """Objects more than before, after which Python looks for circles among the youngest; its own default is 700."""
 
@@ -36,7 +39,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER, 10, 100)
     engine = db.engine
-    celery_of(app).conf.update(redis_socket_timeout=SOCKET_TIMEOUT, redis_socket_connect_timeout=SOCKET_TIMEOUT)
+    _be_impatient(celery_of(app))
     recorder = EventRecorder(app, engine, stopping)
     for hostname in hostnames_online(engine):
         recorder.workers.expect(hostname, time.time())
@@ -47,6 +50,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
         "upkeep": partial(upkeep.run, upkeep.jobs),
         "sending": partial(upkeep.run, upkeep.sending),
         "questions": partial(upkeep.run, upkeep.questions),
+        "judging": partial(upkeep.run, upkeep.judging),
     }
     threads = [threading.Thread(target=_inside, args=(app, run), name=name, daemon=True) for name, run in runs.items()]
     for thread in threads:
@@ -61,6 +65,17 @@ def record(app: Flask, stopping: threading.Event) -> None:
             say_goodbye(engine)
         except DATABASE_AWAY as fault:
             log.warning("The database is away: %s", why(fault))
+
+
+def _be_impatient(celery: Celery) -> None:
+    """Let no connection wait for ever for a Redis that hangs, or whose machine has vanished."""
+    celery.conf.update(redis_socket_timeout=SOCKET_TIMEOUT, redis_socket_connect_timeout=SOCKET_TIMEOUT)
+    celery.conf.broker_transport_options = {
+        "socket_timeout": BROKER_TIMEOUT,
+        "socket_connect_timeout": SOCKET_TIMEOUT,
+        "socket_keepalive": True,
+        **celery.conf.broker_transport_options,
+    }
 
 
 def _inside(app: Flask, run: Callable[[], None]) -> None:

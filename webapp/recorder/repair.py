@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,9 +18,11 @@ from celery import Celery
 from sqlalchemy import Engine, Row, or_, select
 
 from webapp import fmt
+from webapp.allowed import is_solo
 from webapp.broker import rate_limited_tasks, tasks_known_to
 from webapp.merge import Facts
 from webapp.queries import runs
+from webapp.queries import workers as workers_table
 from webapp.queues import Waiting, waiting
 from webapp.recorder.rescue import give_back
 from webapp.recorder.results import read_results
@@ -32,6 +34,9 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 5000
 """Most runs looked at in one turn; with more than that, they take turns."""
+
+SPEECHLESS: Final = 6 * 3600.0
+"""Seconds for which a run may go on at a worker that lives and answers no question."""
 
 _COLUMNS: Final = [
     runs.c[name] for name in "id task_id name state state_at queue worker worker_at sent_at created_at eta".split()
@@ -58,14 +63,15 @@ class Repair:
 
     def forget(self) -> None:
         """Begin every suspicion anew: the broker was away, so silence says nothing."""
-        self.suspected.clear()
+        # Another thread may just be looking.
+        self.suspected = {}
 
     def look(self, engine: Engine, celery: Celery, workers: Workers, value_max: int) -> int:
         """Look at the next runs; settle those whose result is stored, name the doubt about the others.
 
         Returns how many rows changed.
         """
-        now = time.time()
+        now, suspected = time.time(), self.suspected
         rows = self._next(engine, now)
         if not rows:
             return 0
@@ -75,21 +81,24 @@ class Repair:
         places = waiting(celery, {row.queue or celery.conf.task_default_queue for row in silent})
         absent = [row for row in silent if row.task_id not in places.task_ids]
         taken = [row for row in silent if row.task_id in places.unacked]
-        busy = tasks_known_to(celery, _asked([*absent, *taken], workers))
-        verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, workers, places, busy))}
+        # Of what waits unseen in a long queue no worker knows, and its absence says nothing.
+        asked = absent if places.complete else [row for row in absent if row.state != "PENDING"]
+        busy = tasks_known_to(celery, _asked([*asked, *taken], workers))
+        solo = _solo(engine, {row.worker for row in absent})
+        verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, workers, places, busy, solo))}
         verdicts.update({row.task_id: _taken_unheard(row) for row in taken if not row.worker and _unknown(row, busy)})
         forgotten = _forgotten(celery, taken, busy)
         for row in rows:
             if row.task_id not in verdicts and row.task_id not in forgotten:
-                self.suspected.pop(row.task_id, None)
-        sure = {i for i in (*verdicts, *forgotten) if now - self.suspected.setdefault(i, now) >= self.confirm}
+                suspected.pop(row.task_id, None)
+        sure = {i for i in (*verdicts, *forgotten) if now - suspected.setdefault(i, now) >= self.confirm}
         doubted = [row for row in silent if row.task_id in verdicts and row.task_id in sure]
         news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in doubted})
         if sure & forgotten:
             give_back(celery, [places.unacked[task_id] for task_id in sure & forgotten])
             log.warning("Workers lost %d messages with their connection; they went back.", len(sure & forgotten))
         for task_id in sure:
-            del self.suspected[task_id]
+            del suspected[task_id]
         return write(engine, news)
 
     def _next(self, engine: Engine, now: float) -> list[Row[Any]]:
@@ -106,19 +115,28 @@ class Repair:
 
 
 def _asked(rows: Iterable[Row[Any]], workers: Workers) -> dict[str, list[str]]:
-    """Return by worker the runs that it has had and may still have; one that has connected anew counts as born then."""
+    """Return by worker the runs that it has had and may still have; one without a heartbeat may live unheard."""
     asked: dict[str, list[str]] = {}
     online = workers.online()
     for row in rows:
         # Whoever has a run that nobody was heard to receive, it is one of them.
         for hostname in (row.worker,) if row.worker else online:
-            if hostname in online:
-                asked.setdefault(hostname, []).append(row.task_id)
+            asked.setdefault(hostname, []).append(row.task_id)
     return asked
 
 
+def _solo(engine: Engine, hostnames: Iterable[str | None]) -> set[str]:
+    """Return those of these workers that say nothing while they run a task."""
+    names = {name for name in hostnames if name}
+    if not names:
+        return set()
+    with engine.connect() as connection:
+        pools = connection.execute(select(workers_table.c.hostname, workers_table.c.pool))
+        return {row.hostname for row in pools if row.hostname in names and is_solo(row.pool)}
+
+
 def _verdict(
-    row: Row[Any], workers: Workers, places: Waiting, busy: dict[str, set[str] | None]
+    row: Row[Any], workers: Workers, places: Waiting, busy: dict[str, set[str] | None], solo: Collection[str]
 ) -> tuple[str, str] | None:
     """Return the state and the sentence for a run that is in no queue and has no result, None while it may go on."""
     queue = row.queue or "the default queue"
@@ -133,13 +151,24 @@ def _verdict(
     known = busy.get(row.worker)
     if known is not None and row.task_id in known:
         return None
-    if not row.worker or not workers.lives_since(row.worker, row.worker_at):
+    if row.worker in solo and known is None:
+        return "UNCERTAIN", (
+            f"Its worker {row.worker} runs one task at a time and says nothing meanwhile, or it is gone: nothing was "
+            "heard of it, and no result is stored."
+        )
+    unheard = known is not None and row.worker not in workers.online()
+    if not row.worker or not (unheard or workers.lives_since(row.worker, row.worker_at)):
         return "LOST", (
             f"Its worker {row.worker or '(unknown)'} is gone; the message is not in {queue} any more, and no result is "
             "stored. It may have run in part."
         )
-    if known is None:
+    if known is None and time.time() - row.state_at < SPEECHLESS:
         return None
+    if known is None:
+        return "UNCERTAIN", (
+            f"Its worker {row.worker} lives and does not say whether it still has it; nothing was heard of it for "
+            "long, and no result is stored."
+        )
     return "UNCERTAIN", (
         f"Its worker {row.worker} runs but no longer has it, and no result is stored: how it ended is not known."
     )

@@ -7,14 +7,15 @@ acknowledged when its task began is gone with the worker, and nothing here bring
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from celery import Celery
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Row, select
 
-from webapp.broker import tasks_known_to, worker_answers
-from webapp.queries import runs
+from webapp.allowed import is_solo
+from webapp.broker import rate_limited_tasks, tasks_known_to, worker_answers
+from webapp.queries import runs, workers
 from webapp.queues import waiting
 from webapp.recorder.signs import hostnames_online
 from webapp.recorder.workers import Lost
@@ -32,7 +33,7 @@ def rescue(engine: Engine, celery: Celery, lost: Lost) -> int:
     A worker without an heir is asked once more before anything is taken from it: it may have been silent only for
     us. Does nothing for brokers other than Redis.
     """
-    if not lost.replaced and worker_answers(celery, lost.hostname):
+    if not lost.replaced and (_is_solo(engine, lost.hostname) or worker_answers(celery, lost.hostname)):
         return 0
     held = waiting(celery, ()).unacked
     tags = [held[task_id] for task_id in _left_behind(engine, celery, lost, list(held)[:IDS_MAX])]
@@ -40,6 +41,12 @@ def rescue(engine: Engine, celery: Celery, lost: Lost) -> int:
     if tags:
         log.warning("Worker %s is gone; %d of its messages went back to their queues.", lost.hostname, len(tags))
     return len(tags)
+
+
+def _is_solo(engine: Engine, hostname: str) -> bool:
+    """Say whether a worker says nothing while it runs a task, so that its silence says nothing either."""
+    with engine.connect() as connection:
+        return is_solo(connection.execute(select(workers.c.pool).where(workers.c.hostname == hostname)).scalar())
 
 
 def give_back(celery: Celery, tags: Iterable[str]) -> None:
@@ -55,13 +62,23 @@ def _left_behind(engine: Engine, celery: Celery, lost: Lost, task_ids: list[str]
     Where another process has taken its name, that includes what it took without a word about it: nobody was heard to
     receive it, and nobody who lives has it.
     """
-    columns = [runs.c[name] for name in ("task_id", "worker", "worker_at", "created_at")]
+    columns = [runs.c[name] for name in "task_id name worker worker_at created_at eta".split()]
     with engine.connect() as connection:
         rows = connection.execute(select(*columns).where(runs.c.phase == LIVE, runs.c.task_id.in_(task_ids))).all()
     mine = {row.task_id for row in rows if row.worker == lost.hostname and row.worker_at < lost.before}
+    if mine and lost.same:
+        mine = _forgotten(celery, lost.hostname, [row for row in rows if row.task_id in mine])
     unheard = {row.task_id for row in rows if lost.replaced and not row.worker and row.created_at < lost.before}
     if unheard:
         asked = sorted(unheard)
         busy = tasks_known_to(celery, dict.fromkeys(hostnames_online(engine), asked))
         unheard.difference_update(*(unheard if known is None else known for known in busy.values()))
     return mine | unheard
+
+
+def _forgotten(celery: Celery, hostname: str, rows: Sequence[Row[Any]]) -> set[str]:
+    """Return the runs that a worker says it does not have; not every worker tells of those that it holds for later."""
+    limited = rate_limited_tasks(celery, {hostname})
+    certain = {row.task_id for row in rows if not row.eta and row.name not in limited}
+    known = tasks_known_to(celery, {hostname: sorted(certain)})[hostname] if certain else None
+    return certain - known if known is not None else set()

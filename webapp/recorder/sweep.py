@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from celery import Celery
 from celery.backends.redis import RedisBackend
 from sqlalchemy import Engine, select
 
+from webapp.ids import first_id
+from webapp.merge import Facts
 from webapp.queries import runs
+from webapp.recorder.pruning import Rule, rules
 from webapp.recorder.results import EXACT, read_results
 from webapp.recorder.writer import write
-from webapp.states import LIVE
+from webapp.states import LIVE, READY_RANK, phase
 from webapp.text import NAME_MAX, clean
 
 COUNT: Final = 500
@@ -22,9 +26,15 @@ COUNT: Final = 500
 
 @dataclass(slots=True)
 class Sweep:
-    """A walk over the result backend's keys, a step at a time; ``cursor`` is Redis's, None between walks."""
+    """A walk over the result backend's keys, a step at a time; ``cursor`` is Redis's, None between walks.
 
+    ``days`` and ``runs_max`` are those of retention: what was removed does not come back.
+    """
+
+    days: Mapping[str, float] = field(default_factory=dict)
+    runs_max: int = 0
     cursor: int | None = 0
+    removed: list[Rule] = field(default_factory=list)
 
     def start(self) -> None:
         """Begin a walk unless one is under way."""
@@ -36,18 +46,34 @@ class Sweep:
         backend = celery.backend
         if self.cursor is None or not isinstance(backend, RedisBackend):
             return 0
+        if self.cursor == 0:
+            with engine.connect() as connection:
+                self.removed = list(rules(connection, self.days, self.runs_max, time.time()))
         prefix: bytes = backend.task_keyprefix
         self.cursor, keys = backend.client.scan(self.cursor, match=prefix + b"*", count=COUNT)
         self.cursor = self.cursor or None
         task_ids = {key[len(prefix) :].decode(errors="replace") for key in keys}
-        wanted = self._lacking(engine, {i for i in task_ids if 0 < len(i) <= NAME_MAX and clean(i) == i})
-        return write(engine, dict(read_results(celery, sorted(wanted), time.time(), value_max)))
+        unknown, unread = self._lacking(engine, {i for i in task_ids if 0 < len(i) <= NAME_MAX and clean(i) == i})
+        found = read_results(celery, sorted(unknown | unread), time.time(), value_max)
+        return write(engine, {i: facts for i, facts in found if self._is_news(facts, i in unknown)})
 
-    def _lacking(self, engine: Engine, task_ids: set[str]) -> set[str]:
-        """Return the runs that are not recorded, or not recorded whole. Live ones are looked after elsewhere."""
+    def _is_news(self, facts: Facts, unknown: bool) -> bool:
+        """Say whether a stored result is to be written.
+
+        A stored live state carries no date, so it is no word against an end, or a doubt, that is recorded.
+        """
+        if not unknown:
+            return facts["key"][0] >= READY_RANK
+        made, ended = first_id(facts["created_at"]), phase(facts["key"][3])
+        rules_of_phase = (rule for rule in self.removed if rule.phase in (None, ended) and ended != LIVE)
+        return not any(made < rule.before for rule in rules_of_phase)
+
+    def _lacking(self, engine: Engine, task_ids: set[str]) -> tuple[set[str], set[str]]:
+        """Return the runs that are not recorded, and those not recorded whole. Live ones are looked after elsewhere."""
         if not task_ids:
-            return set()
+            return set(), set()
         known = select(runs.c.task_id, runs.c.phase, runs.c.outcome_exact).where(runs.c.task_id.in_(task_ids))
         with engine.connect() as connection:
             rows = connection.execute(known).all()
-        return task_ids - {row.task_id for row in rows if row.phase == LIVE or row.outcome_exact == EXACT}
+        unread = {row.task_id for row in rows if row.phase != LIVE and row.outcome_exact != EXACT}
+        return task_ids - {row.task_id for row in rows}, unread

@@ -12,8 +12,9 @@ from typing import Final
 from flask import Flask
 from sqlalchemy import Engine
 
-from webapp.broker import ping
+from webapp.broker import answering_workers, ping
 from webapp.bulk import carry_out
+from webapp.cancelled import forget_old
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.outbox import CLAIM_MAX, relay
@@ -29,6 +30,7 @@ from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch
 from webapp.recorder.workers import Lost
+from webapp.text import tidy
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,11 @@ SWEEP_SECONDS: Final = 30.0
 RELAY_SECONDS: Final = 0.4
 """Seconds for which the relay may go on by itself while there is more to send."""
 PRUNE_SECONDS: Final = 60.0
-"""Seconds for which nothing is looked for that could be removed, after nothing was found."""
+"""Seconds for which nothing is looked for that could be removed, after all was."""
+PRUNE_AT_ONCE: Final = 1.0
+"""Seconds that removing may go on at once."""
+KNOWN_SECONDS: Final = 3.0
+"""Seconds for which the stream counts as read after its end was seen."""
 INSPECT_SECONDS: Final = 30.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
 WORKER_KEPT: Final = 7 * 24 * 3600.0
@@ -64,33 +70,36 @@ class Upkeep:
         self.lost: list[Lost] = []
         self.running = Watch(running_only=True)
         self.live = Watch(running_only=False)
-        self.sweep = Sweep()
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
+        self.sweep = Sweep(self.retention, self.runs_max)
         self.prune_at = 0.0
         self.repair = Repair(app.config["DOUBT_SECONDS"])
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
         self.to_be_told, self.to_be_asked = threading.Event(), threading.Event()
-        self.inspected_at, self.carried_at = -INSPECT_SECONDS, time.monotonic()
+        self.inspected_at = -INSPECT_SECONDS
         self.jobs: Jobs = [
             (2.0, self._beat),
-            (1.0, self._rescue),
             (0.4, partial(self._look, self.running)),
             (3.0, partial(self._look, self.live)),
             (0.2, self._sweep),
             (SWEEP_SECONDS, self.sweep.start),
             (2.0, self._tidy_stream),
-            (self.repair.period, self._repair),
-            (5.0, self._prune),
-            (3600.0, partial(forget, engine, self.retention)),
-            (3600.0, partial(forget_gone, engine, WORKER_KEPT)),
             (10.0, self._enable_events),
         ]
         # These may have a hundred thousand runs to send.
         self.sending: Jobs = [(0.1, self._bulk), (0.1, self._relay)]
         # These wait for the answers of workers, which nothing else is to wait for.
-        self.questions: Jobs = [(0.5, self._cancels), (0.5, self._inspect)]
+        self.questions: Jobs = [(0.5, self._cancels), (0.5, self._inspect), (60.0, self._forget_cancels)]
+        # These wait too, or read much; the heartbeat must not.
+        self.judging: Jobs = [
+            (1.0, self._rescue),
+            (self.repair.period, self._repair),
+            (5.0, self._prune),
+            (3600.0, partial(forget, engine, self.retention)),
+            (3600.0, partial(forget_gone, engine, WORKER_KEPT)),
+        ]
 
     def run(self, jobs: Jobs) -> None:
         """Do each job when it is due, until stopped; a job that fails is tried again at its next time."""
@@ -124,7 +133,7 @@ class Upkeep:
     def _beat(self) -> None:
         was = self.broker_error
         try:
-            ping(self.celery)
+            ping(publisher_of(self.app))
             self.broker_error = None
         except BrokerError as fault:
             self.broker_error = str(fault)
@@ -133,7 +142,7 @@ class Upkeep:
         if self.broker_error is None and was is not None:
             self.well_since = time.monotonic()
             self.sweep.start()
-            relay(self.app, self.engine, impatient=True)
+            relay(self.app, self.engine, impatient=True, first_only=not self._knows_all())
             # Silence says nothing about workers while the broker itself was silent.
             self.recorder.workers.forgive(time.time())
         if self.broker_error is None:
@@ -147,7 +156,7 @@ class Upkeep:
 
     def _relay(self) -> None:
         end = time.monotonic() + RELAY_SECONDS
-        while self.broker_error is None and relay(self.app, self.engine) == CLAIM_MAX:
+        while self.broker_error is None and relay(self.app, self.engine, first_only=not self._knows_all()) == CLAIM_MAX:
             if time.monotonic() >= end:
                 return
 
@@ -163,9 +172,13 @@ class Upkeep:
         """Judge nobody before everything that waits to be read has been read, and the workers had time to be heard."""
         if self.well_since is None or time.monotonic() - self.well_since < min(SETTLING, self.repair.age / 2):
             return
-        if self.stream.made and not self.stream.caught_up(within=2 * self.repair.period):
+        if not self._knows_all():
             return
         self.repair.look(self.engine, self.celery, self.recorder.workers, self.recorder.batch.value_max)
+
+    def _knows_all(self) -> bool:
+        """Say whether everything that workers have said has been read, but for the last seconds."""
+        return self.stream.caught_up(within=KNOWN_SECONDS)
 
     def _cancels(self) -> None:
         if self.broker_error is None:
@@ -175,20 +188,31 @@ class Upkeep:
             follow(self.app, self.engine, newcomer=newcomer)
 
     def _bulk(self) -> None:
-        now = time.monotonic()
-        carry_out(self.app, self.engine, now - self.carried_at)
-        self.carried_at = now
+        carry_out(self.app, self.engine, time.time())
 
     def _inspect(self) -> None:
         now = time.monotonic()
         if self.broker_error is None and (self.to_be_asked.is_set() or now >= self.inspected_at + INSPECT_SECONDS):
             self.to_be_asked.clear()
-            self.inspected_at = now
-            inspect(self.engine, publisher_of(self.app))
+            publisher = publisher_of(self.app)
+            if now >= self.inspected_at + INSPECT_SECONDS:
+                # Workers without a heartbeat are known by their answers alone.
+                self.inspected_at = now
+                for hostname in answering_workers(publisher):
+                    self.recorder.workers.answered(tidy(hostname) or "", time.time(), 3 * INSPECT_SECONDS)
+            inspect(self.engine, publisher, self.recorder.workers.online())
+
+    def _forget_cancels(self) -> None:
+        if self.broker_error is None:
+            forget_old(publisher_of(self.app), time.time())
 
     def _prune(self) -> None:
-        # To find the millionth newest run takes a walk over all of them, so whoever found nothing rests for a while.
-        if time.monotonic() >= self.prune_at and not prune(self.engine, self.retention, self.runs_max, seconds=1.0):
+        # To find the millionth newest run takes a walk over all of them, so whoever is done rests for a while.
+        if time.monotonic() < self.prune_at:
+            return
+        end = time.monotonic() + PRUNE_AT_ONCE
+        prune(self.engine, self.retention, self.runs_max, seconds=PRUNE_AT_ONCE)
+        if time.monotonic() < end:
             self.prune_at = time.monotonic() + PRUNE_SECONDS
 
     def _tidy_stream(self) -> None:

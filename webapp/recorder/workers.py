@@ -10,6 +10,8 @@ from webapp.text import tidy
 
 SILENCE: Final = 5.0
 """Heartbeats that a worker may miss before it counts as gone."""
+ANSWERED: Final = -1
+"""The process id of workers that are known by their answers alone."""
 HEARTBEAT: Final = 2.0
 """Seconds between heartbeats where a worker does not say."""
 
@@ -40,12 +42,15 @@ class Heard:
 class Lost:
     """A worker process that fell silent without a goodbye.
 
-    What it had begun began before ``before`` (its clock): a new process of the same name was born then.
+    What it had begun began before ``before`` (its clock): a new process of the same name was born then. ``same`` says
+    that the new one has its process id too: in containers every worker may be the first process. Then it may be the
+    old one after all, which has connected anew.
     """
 
     hostname: str
     before: float
     replaced: bool
+    same: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +58,7 @@ class Workers:
     """Worker processes by hostname and process id."""
 
     signs: dict[tuple[str, int], Sign] = field(default_factory=dict)
+    restarted: list[Lost] = field(default_factory=list)
 
     def hear(self, event: dict[str, Any], now: float) -> bool:
         """Take a worker event; return whether this process was not known before."""
@@ -67,12 +73,23 @@ class Workers:
         steady = isinstance(frequency, int | float) and 0 < frequency < 3600
         allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
         known = self.signs.get(key)
+        born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
+        if known and born_at > known.born_at:
+            self.restarted.append(Lost(hostname, born_at, replaced=True, same=True))
+            known.born_at = born_at
         if known:
             known.seen_at, known.allowed, known.durable = now, allowed, event.get("durable") is True
             return False
-        born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
         self.signs[key] = Sign(born_at, now, allowed, event.get("durable") is True)
         return True
+
+    def answered(self, hostname: str, now: float, allowed: float) -> None:
+        """Take the answer of a worker; only one that is not heard by itself, having no heartbeat, is known by it."""
+        silent = self.signs.get((hostname, ANSWERED))
+        if silent:
+            silent.seen_at = now
+        elif hostname not in self.online():
+            self.signs[hostname, ANSWERED] = Sign(-math.inf, now, allowed)
 
     def online(self) -> dict[str, Heard]:
         """Return hostnames and what was last heard of each."""
@@ -98,8 +115,8 @@ class Workers:
             sign.seen_at = now
 
     def take_silent(self, now: float) -> list[Lost]:
-        """Forget the processes whose silence has lasted too long, and return them."""
-        lost = []
+        """Forget the processes whose silence has lasted too long, and return them, and those that began anew."""
+        lost, self.restarted = self.restarted, []
         for (hostname, pid), sign in list(self.signs.items()):
             if now - sign.seen_at <= sign.allowed:
                 continue
