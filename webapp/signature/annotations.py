@@ -6,7 +6,8 @@ import inspect
 import json
 import typing
 import warnings
-from collections.abc import Callable, Collection, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from datetime import date, time, timedelta
 from enum import Flag
 from functools import reduce
 from operator import or_
@@ -18,7 +19,7 @@ from pydantic import PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import CoreSchema, core_schema
 
-from webapp.signature.nodes import Schema
+from webapp.signature.nodes import DECIMAL_PLACES, DIGITS, Schema
 
 UNKNOWN: Final = {"x-unknown": True}
 """The schema of a type that nobody can describe, inside of one that can be described."""
@@ -26,6 +27,7 @@ NESTING_MAX: Final = 10
 """Deepest ``list[dict[str, …]]`` in which a TypedDict is still found."""
 
 _UUIDS: Final = tuple(f"uuid{version}" for version in range(1, 9))
+_BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _LISTED: Final = (Collection, Container, Iterator)
 """What pydantic does not know, and a list is."""
 
@@ -46,10 +48,11 @@ class Writer(GenerateJsonSchema):
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         """Return a text in the format "decimal", with its bounds as numbers."""
-        keywords = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-        keywords["multiple_of"] = "multipleOf"
+        keywords = {**_BOUNDS, "multiple_of": "multipleOf"}
         bounds: dict[str, Any] = {word: schema.get(key) for key, word in keywords.items()}
         numbers = {word: float(bound) for word, bound in bounds.items() if bound is not None}
+        counts = {DIGITS: schema.get("max_digits"), DECIMAL_PLACES: schema.get("decimal_places")}
+        numbers |= {word: count for word, count in counts.items() if count is not None}
         return {"type": "string", "format": "decimal", **numbers}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
@@ -67,14 +70,28 @@ class Writer(GenerateJsonSchema):
         every = reduce(or_, (member.value for member in members), 0)
         return {"type": "integer", "minimum": 0, "maximum": every, "description": f"The sum of any of {named}."}
 
+    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
+        """Return a date, however the code's own model writes it, with its bounds."""
+        return {"type": "string", "format": "date", **_time_bounds(schema)}
+
+    def time_schema(self, schema: core_schema.TimeSchema) -> JsonSchemaValue:
+        """Return a time of day with its bounds."""
+        return {"type": "string", "format": "time", **_time_bounds(schema)}
+
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
-        """Return a date and time, marked when it must not have a zone."""
+        """Return a date and time with its bounds, marked when it must not have a zone."""
         naive = {"x-naive": True} if schema.get("tz_constraint") == "naive" else {}
-        return {"type": "string", "format": "date-time", **naive}
+        return {"type": "string", "format": "date-time", **naive, **_time_bounds(schema)}
 
     def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
-        """Return a duration, however the code's own model writes it."""
-        return {"type": "string", "format": "duration"}
+        """Return a duration with its bounds."""
+        return {"type": "string", "format": "duration", **_time_bounds(schema)}
+
+
+def _time_bounds(schema: Mapping[str, Any]) -> JsonSchemaValue:
+    """Return the bounds of a date, time or time span as they are typed; JSON schema has them for numbers only."""
+    found = {f"x-{word}": schema.get(key) for key, word in _BOUNDS.items()}
+    return {word: str(bound) for word, bound in found.items() if isinstance(bound, date | time | timedelta | str)}
 
 
 def schemas_of(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> tuple[list[Schema | None], Schema]:

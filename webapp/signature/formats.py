@@ -123,21 +123,30 @@ def span(typed: str) -> int | float:
     """Return the seconds of a time span. Raises ``WrongError``."""
     text = _short(typed)
     sign = -1 if text.startswith("-") else 1
-    seconds = _seconds(text.lstrip("+-") if text[1:2] not in ("+", "-") else text)
+    seconds = _seconds(text.lstrip("+-") if text[1:2] not in ("+", "-") else text, sign)
     if seconds is None:
         raise WrongError("This is not a time span. Type seconds such as 90, or 1:30:00, or 5 min.")
-    if seconds > SPAN_MAX:
+    # What is too long to be computed is no number, and so not at most anything.
+    if not abs(seconds) <= SPAN_MAX:
         raise WrongError("This time span is too long; the longest is 999,999,999 days.")
-    return sign * (int(seconds) if seconds == int(seconds) else seconds)
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
-def _seconds(text: str) -> float | None:
-    if _NUMBER.fullmatch(text):
-        value = float(text)
-        return value if math.isfinite(value) else SPAN_MAX * 2.0
+def _seconds(text: str, sign: int) -> float | None:
     if match := _CLOCK.fullmatch(text):
         days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-        return days * 86_400 + hours * 3_600 + minutes * 60 + seconds if minutes < 60 and seconds < 60 else None
+        if minutes >= 60 or seconds >= 60:
+            return None
+        rest = hours * 3_600 + minutes * 60 + seconds
+        # Python writes an hour ago as "-1 day, 23:00:00": where there are days, the sign is theirs alone.
+        return round(sign * days * 86_400 + rest, 6) if match[1] else sign * rest
+    length = _length(text)
+    return None if length is None else sign * length
+
+
+def _length(text: str) -> float | None:
+    if _NUMBER.fullmatch(text):
+        return float(text)
     if (match := _ISO.fullmatch(text)) and any(match.groups()):
         return sum(float(part or 0) * unit for part, unit in zip(match.groups(), _ISO_UNITS, strict=True))
     parts = _PART.findall(text)

@@ -17,6 +17,12 @@ BINARY: Final = ("binary", "base64url")
 LIKE: Final = "x-like"
 """The keyword for the type of the default of a parameter without annotation: a hint, anything else is taken too."""
 
+DIGITS: Final = "x-max-digits"
+DECIMAL_PLACES: Final = "x-decimal-places"
+"""The keywords for the most digits of a decimal, in all and after the point, which JSON schema does not have."""
+NAMES: Final = "x-names"
+"""The keyword for the names of the members of an Enum, by the JSON of their values."""
+
 
 class WrongError(ValueError):
     """What is wrong with a value or a schema, in words for the person who gave it."""

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from webapp.signature import plain
 from webapp.signature.nodes import (
+    DECIMAL_PLACES,
+    DIGITS,
     LIKE,
     Schema,
     as_count,
@@ -27,6 +29,18 @@ NESTING_MAX: Final = 3
 """Deepest list of lists that is spelled out."""
 WORDS_MAX: Final = 300
 """Longest description of a type, in characters."""
+
+BOUND_MAX: Final = 50
+"""Longest text of a bound shown, in characters."""
+
+PHRASES: Final = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+    "multipleOf": "a multiple of",
+}
+"""The words for each keyword of a bound; that of a date, time or time span is a text and begins with ``x-``."""
 
 _FORMATS: Final = {
     "decimal": "decimal number",
@@ -153,26 +167,26 @@ def amount(node: Schema, keyword: str, thing: str) -> list[str]:
     """Return how many characters or items are allowed, as at most one phrase."""
     least, most = as_count(node.get(f"min{keyword}")) or 0, as_count(node.get(f"max{keyword}"))
     if most is None:
-        return [f"at least {_counted(least, thing)}"] if least else []
+        return [f"at least {counted(least, thing)}"] if least else []
     if least == most:
-        return [f"exactly {_counted(most, thing)}"]
-    return [f"{least} to {_counted(most, thing)}"] if least else [f"at most {_counted(most, thing)}"]
+        return [f"exactly {counted(most, thing)}"]
+    return [f"{least} to {counted(most, thing)}"] if least else [f"at most {counted(most, thing)}"]
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+def counted(count: int, thing: str) -> str:
+    """Return "1 digit" or "2 digits after the point"; the first word of the thing gets the s."""
+    noun, space, rest = thing.partition(" ")
+    return f"{count:,} {noun}{'' if count == 1 else 's'}{space}{rest}"
 
 
 def _bounds(node: Schema) -> list[str]:
-    named = {
-        "minimum": "at least",
-        "exclusiveMinimum": "more than",
-        "maximum": "at most",
-        "exclusiveMaximum": "less than",
-        "multipleOf": "a multiple of",
-    }
-    found = [(phrase, as_number(node.get(keyword))) for keyword, phrase in named.items()]
-    return [f"{phrase} {bound}" for phrase, bound in found if bound is not None]
+    found: list[tuple[str, object]] = []
+    for keyword, phrase in PHRASES.items():
+        found += [(phrase, as_number(node.get(keyword))), (phrase, as_text(node.get(f"x-{keyword}"))[:BOUND_MAX])]
+    digits, places = as_count(node.get(DIGITS)), as_count(node.get(DECIMAL_PLACES))
+    found += [("at most", None if digits is None else counted(digits, "digit"))]
+    found += [("at most", None if places is None else counted(places, "digit after the point"))]
+    return [f"{phrase} {bound}" for phrase, bound in found if bound not in (None, "")]
 
 
 def advice(node: object, defs: Mapping[str, Any]) -> str:

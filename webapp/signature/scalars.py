@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
-from webapp.signature import formats, saying, tagged
+from webapp.signature import bounds, formats, saying, tagged
 from webapp.signature.nodes import BINARY, Schema, WrongError, as_number, as_text
 
 Defs = Mapping[str, Any]
@@ -38,37 +37,15 @@ def check_amount(count: int, node: Schema, keyword: str, thing: str) -> None:
 def _integer(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise WrongError(f"This is not a whole number. {saying.advice(node, defs)}")
-    _check_bounds(value, node, defs)
+    bounds.check_number(value, node, defs)
     return value
 
 
 def _number(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int | float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise WrongError(f"This is not a number. {saying.advice(node, defs)}")
-    _check_bounds(value, node, defs)
+    bounds.check_number(value, node, defs)
     return value
-
-
-def _check_bounds(value: int | float | Decimal, node: Schema, defs: Defs) -> None:
-    tests: dict[str, Callable[[Any, Any], bool]] = {
-        "minimum": lambda given, bound: given >= bound,
-        "maximum": lambda given, bound: given <= bound,
-        "exclusiveMinimum": lambda given, bound: given > bound,
-        "exclusiveMaximum": lambda given, bound: given < bound,
-        "multipleOf": _is_multiple,
-    }
-    for keyword, test in tests.items():
-        bound = as_number(node.get(keyword))
-        if bound is not None and not test(value, bound):
-            raise WrongError(f"This number is not allowed. {saying.advice(node, defs)}")
-
-
-def _is_multiple(value: int | float | Decimal, step: int | float) -> bool:
-    """Tell whether a number is a multiple of another; where that cannot be computed, the worker has to."""
-    try:
-        return Decimal(str(value)) % Decimal(str(step)) == 0
-    except (ArithmeticError, ValueError):
-        return True
 
 
 def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
@@ -78,13 +55,18 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
     if not isinstance(value, str):
         raise WrongError(f"This is not a text. {saying.advice(node, defs)}")
     if form == "duration":
-        return formats.span(value)
+        seconds = formats.span(value)
+        bounds.check_time(seconds, form, node)
+        return seconds
     if form == "decimal":
         exact = formats.decimal(value)
-        _check_bounds(exact, node, defs)
+        bounds.check_number(exact, node, defs)
+        bounds.check_digits(exact, node)
         return tagged.write(exact)
     if form in _READERS:
-        return tagged.write(_READERS[form](value, None if node.get("x-naive") is True else zone))
+        read = _READERS[form](value, None if node.get("x-naive") is True else zone)
+        bounds.check_time(read, form, node)
+        return tagged.write(read)
     if form in BINARY:
         octets = formats.octets(value)
         check_amount(len(octets), node, "Length", "byte")
