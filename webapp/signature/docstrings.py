@@ -21,10 +21,15 @@ _SPHINX: Final = re.compile(r":(?:param|parameter|arg|argument|key|keyword)\s+(?
 
 def doc_of(function: Callable[..., Any]) -> str:
     """Return the docstring of a function, or of the class whose ``run`` it is; never an inherited one."""
-    for owner in (function, type(getattr(function, "__self__", None))):
-        doc = vars(owner).get("__doc__") if isinstance(owner, type) else getattr(owner, "__doc__", None)
-        if isinstance(doc, str) and doc.strip() and owner is not type(None):
-            return inspect.cleandoc(doc[: DOC_MAX * 4])[:DOC_MAX]
+    try:
+        for owner in (function, type(getattr(function, "__self__", None))):
+            doc = vars(owner).get("__doc__") if isinstance(owner, type) else getattr(owner, "__doc__", None)
+            if isinstance(doc, str) and doc.strip() and owner is not type(None):
+                return inspect.cleandoc(doc[: DOC_MAX * 4])[:DOC_MAX]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001, S110  # A docstring may be computed by foreign code, which may even exit.
+        pass
     return ""
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
 from webapp.signature import docstrings
 from webapp.signature.annotations import schemas_of
-from webapp.signature.nodes import LIKE, Schema
+from webapp.signature.nodes import LIKE, Schema, without_null
 from webapp.signature.plain import same
 from webapp.signature.shape import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, VERSION
 from webapp.signature.tagged import described
@@ -44,13 +43,15 @@ def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
     whole = {"version": VERSION, "summary": summary, "doc": doc, "parameters": None, "$defs": {}}
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except Exception:  # noqa: BLE001  # A signature may be computed by foreign code.
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # A signature may be computed by foreign code, which may even exit.
         return whole
     names = [_entry(parameter, "", None, brief=True) for parameter in parameters]
     schemas, defs = schemas_of(function, parameters)
     notes = docstrings.notes_of(doc, [parameter.name for parameter in parameters])
     entries = [
-        _entry(parameter, notes.get(parameter.name, ""), schema)
+        _entry(parameter, notes.get(parameter.name, ""), _or_none(parameter, schema, defs))
         for parameter, schema in zip(parameters, schemas, strict=True)
     ]
     brief = {**whole, "doc": "", "summary": summary[:200]}
@@ -75,14 +76,24 @@ def _entry(parameter: inspect.Parameter, note: str, schema: Schema | None, brief
     return entry if fixed or brief else {**entry, **_default(parameter.default)}
 
 
+def _or_none(parameter: inspect.Parameter, schema: Schema | None, defs: Schema) -> Schema | None:
+    """Return the schema of a parameter with None where that is the default: ``x: int = None`` says ``int | None``."""
+    if not schema or parameter.default is not None or without_null(schema, defs)[1]:
+        return schema
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def _default(value: Any) -> dict[str, Any]:
     """Return a default as a value when JSON gives back exactly this, else as text; a tuple would become a list."""
-    plain = value.value if isinstance(value, Enum) else value
-    # What is no JSON may raise anything where it is looked at.
-    with suppress(Exception):
+    try:
+        plain = value.value if isinstance(value, Enum) else value
         text = json.dumps(plain, allow_nan=False)
         if len(text) <= DEFAULT_MAX and same(json.loads(text), plain):
             return {"default": plain}
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001, S110  # What is no JSON may do anything where it is looked at, even exit.
+        pass
     return {"default_text": described(value)}
 
 

@@ -92,7 +92,9 @@ def described(value: object) -> str:
     try:
         typed = str(value) if isinstance(value, PurePath | timedelta) else repr(value)
         text = text_of(value) if isinstance(value, Stamp) else typed
-    except Exception:  # noqa: BLE001  # A repr is foreign code and may raise anything.
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # A repr is foreign code and may do anything, even exit.
         text = f"<{type(value).__name__}>"
     text = _ADDRESS.sub("", text)
     return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "…"
