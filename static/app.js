@@ -26,9 +26,10 @@ const lost = (away) => { document.getElementById("lost").hidden = !away; };
 document.addEventListener("htmx:error", () => lost(true));
 document.addEventListener("htmx:after:request", (event) => lost(event.detail.ctx.response.status >= 500));
 
-// Times come in UTC and are written in the viewer's zone; the exact UTC time stays in the title.
+// Times come in UTC and are written in the viewer's zone; the exact UTC time stays in the title. What is typed is read
+// in the zone that its form sends: the one that came with the page, else the viewer's.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit" });
 
 function spell(seconds) {
@@ -53,12 +54,14 @@ function tick() {
     write(element, spell(Math.max(0, (now - new Date(element.dataset.since)) / 1000)));
   }
   for (const element of document.querySelectorAll(".zone")) write(element, zone);
-  for (const element of document.querySelectorAll("[data-zone]")) element.value ||= zone;
+  for (const sent of document.querySelectorAll("[data-zone]")) {
+    sent.value ||= zone;
+    sent.form.querySelectorAll(".typed-zone").forEach((element) => write(element, sent.value));
+  }
 }
 
 // An idle page keeps one answer open in which the server says that something has changed; no polling.
-let news = null;
-let heard = {};
+let news = null, heard = {};
 
 function listen() {
   const address = document.hidden ? null : region()?.dataset.news;

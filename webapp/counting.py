@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -24,16 +23,15 @@ COUNT_WINDOW: Final = 500
 def counts(
     connection: Connection, wanted: Filter, many: Collection[int] = (), plan: Plan | None = None
 ) -> dict[int, tuple[int, bool]]:
-    """Return for each phase how many runs fit the filter but for its state, and whether there may be more.
+    """Return for each phase how many runs fit the filter but for its tab, and whether there may be more.
 
     ``plan`` is that of the filter, where it is known already.
 
     None goes beyond ``COUNT_CAP``. Live runs that only their text can tell are counted in a window. The phases in
     ``many`` are known to have more, and not counted once again.
     """
-    others = tuple(term for term in wanted.terms if term.field != "state" or term.negated)
-    if plan is None or others != wanted.terms:
-        plan = plan_of(connection, replace(wanted, state="", terms=others, cursor=None), time.time())
+    if plan is None or wanted.state:
+        plan = plan_of(connection, wanted.of_any_state(), time.time())
     if plan.nothing:
         return dict.fromkeys(PHASES, (0, False))
     if plan.look or plan.task_id:

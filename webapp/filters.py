@@ -25,9 +25,11 @@ TERM_FIELDS: Final = {
 ORIGINS: Final = ("here", "elsewhere")
 BOOLEANS: Final = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
+_SHOWABLE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?", re.ASCII)
+"""What a browser's field for a date and time can show."""
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN: Final = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)", re.ASCII | re.IGNORECASE)
-_TERM: Final = re.compile(r'(?P<no>-)?(?:(?P<field>[a-z]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s"]*))')
+_TERM: Final = re.compile(r'(?P<no>-)?(?:(?P<field>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s"]*))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class Filter:
         """Read a filter from a query string. What cannot be understood is named in ``problems`` and left out."""
         texts: dict[str, Any] = {name: (tidy(values.get(name, "")) or "").strip() for name in _TEXTS}
         texts["q"] = (tidy(values.get("q", ""), QUERY_MAX) or "").strip()
+        texts["zone"] = known_zone(texts["zone"])
+        for name in ("start", "end"):
+            texts[name] = _showable(texts[name], zone_of(texts["zone"]))
         if texts["sort"] not in SORTS:
             texts["sort"] = ""
         top = Cursor.parse(values.get("top"), up=False)
@@ -104,6 +109,19 @@ class Filter:
     def filtered(self) -> bool:
         """Say whether anything narrows the list."""
         return any(getattr(self, name) for name in _TEXTS if name not in ("sort", "zone"))
+
+    @property
+    def dated(self) -> bool:
+        """Say whether a date or a time of day is part of it, which is another one in another zone."""
+        typed = [self.since, self.start, self.end, *(t.value for t in self.terms if t.field in ("since", "until"))]
+        return any(text and not _SPAN.fullmatch(text) for text in typed)
+
+    def of_any_state(self) -> Filter:
+        """Return the same filter but for ``state``, the tab; what the box says of the state stays, as does the rest."""
+        terms, mine = list(self.terms), Term("state", self.state, quoted=True)
+        if mine in terms:
+            terms.remove(mine)
+        return replace(self, state="", cursor=None, terms=tuple(terms))
 
     def to_params(self, **changed: Any) -> dict[str, str]:
         """Return the query parameters of this filter, with some of them changed; a new filter begins at its top."""
@@ -129,10 +147,26 @@ _TEXTS: Final = tuple(f.name for f in fields(Filter) if f.type == "str")
 
 def zone_of(name: str) -> tzinfo:
     """Return a time zone by its name, UTC where there is none of that name."""
+    return ZoneInfo(name) if known_zone(name) else UTC
+
+
+def known_zone(name: str) -> str:
+    """Return the name of a time zone, nothing where there is none of that name."""
     try:
-        return ZoneInfo(name) if name else UTC
+        return name if name and ZoneInfo(name) else ""
     except (ValueError, OSError, KeyError):
-        return UTC
+        return ""
+
+
+def _showable(text: str, zone: tzinfo) -> str:
+    """Return a time as its field can show it; one that the field left out would be gone at the next change there."""
+    at = None if not text or _SHOWABLE.fullmatch(text) else moment(text, datetime.now(UTC).timestamp(), zone)
+    if at is None:
+        return text
+    try:
+        return datetime.fromtimestamp(at, zone).replace(tzinfo=None).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return text
 
 
 def moment(text: str, now: float, zone: tzinfo) -> float | None:
@@ -157,9 +191,10 @@ def split(text: str) -> list[Term]:
         if not found[0].strip("-"):
             continue
         name, value = found["field"], found["quoted"] if found["quoted"] is not None else found["plain"]
-        if name is not None and name not in TERM_FIELDS:
-            name, value = None, f"{name}:{value}"
-        known = TERM_FIELDS[name] if name else "text"
+        # Phones begin with a capital letter.
+        known = TERM_FIELDS.get(name.lower()) if name else "text"
+        if known is None:
+            known, value = "text", f"{name}:{value}"
         terms.append(Term(known, value, bool(found["no"]), found["quoted"] is not None))
     return terms
 

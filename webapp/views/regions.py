@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from webapp import counting, fmt, listing
-from webapp.asking import plan_of
+from webapp.asking import Plan, plan_of
 from webapp.counting import COUNT_CAP
 from webapp.errors import TooSlowError
 from webapp.filters import Filter
@@ -43,6 +43,7 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
     base = url_for("pages.index")
     too_slow = ""
     found, totals, fresh, top = Page(), dict.fromkeys(range(4), (0, False)), 0, wanted.top
+    plan = Plan()
     try:
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
             plan = plan_of(connection, wanted, time.time())
@@ -77,7 +78,7 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
         "news": url_for("changes.stream", since=stamp(around)),
         "base": base,
         "fixed": list(wanted.to_params(before="", after="", sort="").items()),
-        "matching": _matching(wanted, totals),
+        "matching": _matching(wanted, plan, totals),
         "downloads": [(kind, _link(url_for(f"downloads.{kind}"), _whole(wanted))) for kind in ("csv", "jsonl")],
     }
 
@@ -93,11 +94,11 @@ def _whole(wanted: Filter) -> dict[str, str]:
     return wanted.to_params(before="", after="", top="", sort="")
 
 
-def _matching(wanted: Filter, totals: dict[int, tuple[int, bool]]) -> str:
+def _matching(wanted: Filter, plan: Plan, totals: dict[int, tuple[int, bool]]) -> str:
     """Return how many runs the filter finds, as far as they were counted."""
-    if wanted.state and wanted.state not in GROUPS:
+    if wanted.state and wanted.state.lower() not in GROUPS:
         return ""
-    found = [totals[GROUPS[wanted.state][0]]] if wanted.state else list(totals.values())
+    found = [totals[number] for number in plan.phases]
     return fmt.count(sum(number for number, _ in found), any(more for _, more in found))
 
 
