@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_
 from webapp.filters import BOOLEANS, Filter, Term
 from webapp.ids import first_id
 from webapp.index import Wanted
-from webapp.known import known_values
+from webapp.known import is_known, known_values
 from webapp.models import TaskRun
 from webapp.states import FAILURE, GROUPS, LIVE, OTHER, SUCCESS, phase
 from webapp.text import NAME_MAX
@@ -118,7 +118,11 @@ def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
 
 
 def _add_name(plan: Plan, connection: Connection, term: Term) -> None:
-    names = matching_names(known_values(connection, term.field), term.value.split(","))
+    if term.quoted:
+        # Chosen from a list, or typed as a whole; it may be the last part of another name, or have a comma.
+        names = [term.value] if is_known(connection, term.field, term.value) else []
+    else:
+        names = matching_names(known_values(connection, term.field), term.value.split(","))
     if not names:
         plan.nothing |= not term.negated
         return

@@ -49,13 +49,18 @@ class Known:
 
 
 _OF_KIND: Final = text("SELECT value FROM known_values WHERE kind = :kind ORDER BY value LIMIT :cap")
-
+_OF_NAME: Final = text("SELECT 1 FROM known_values WHERE kind = :kind AND value = :value")
 _OF_ALL: Final = text("SELECT kind, value FROM known_values ORDER BY value LIMIT :cap")
 
 
 def known_values(connection: Connection, kind: str) -> list[str]:
     """Return the values of a kind in order, at most ``CAP``."""
     return list(connection.execute(_OF_KIND, {"kind": kind, "cap": CAP}).scalars().all())
+
+
+def is_known(connection: Connection, kind: str, value: str) -> bool:
+    """Say whether a run has had this value, also when there are more than are offered."""
+    return connection.execute(_OF_NAME, {"kind": kind, "value": value}).first() is not None
 
 
 def offered(connection: Connection) -> dict[str, list[str]]:

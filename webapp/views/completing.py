@@ -30,18 +30,38 @@ HINTS: Final = (
 
 def completions(connection: Connection, typed: str) -> list[tuple[str, str]]:
     """Return whole texts for the box, each with a label, that complete the last condition typed."""
-    typed = typed[:QUERY_MAX]
-    before, space, last = typed.rpartition(" ")
+    before, last = _last(typed[:QUERY_MAX])
     minus = "-" if last.startswith("-") else ""
     name, colon, value = last.removeprefix("-").partition(":")
+    name = name.lower()
     if not colon:
-        found = [f"{hint}:" for hint in HINTS if name and hint.startswith(name.lower())]
+        found = [f"{hint}:" for hint in HINTS if name and hint.startswith(name)]
     else:
-        wanted = value.lower()
+        wanted = value.replace('"', "").lower()
         values = _values(connection, TERM_FIELDS.get(name, ""))
-        found = [f"{name}:{one}" for one in values if one.lower().startswith(wanted) and one.lower() != wanted]
-        found += [f"{name}:{one}" for one in values if wanted in one.lower() and not one.lower().startswith(wanted)]
-    return [(f"{before}{space}{minus}{one}", one) for one in found[:OPTIONS_MAX]]
+        begins = [one for one in values if one.lower().startswith(wanted) and one.lower() != wanted]
+        holds = [one for one in values if wanted in one.lower() and not one.lower().startswith(wanted)]
+        found = [f"{name}:{_quoted(one)}" for one in dict.fromkeys(begins + holds) if '"' not in one]
+    return [(f"{before}{minus}{one}", one) for one in found[:OPTIONS_MAX]]
+
+
+def _last(typed: str) -> tuple[str, str]:
+    """Part what is typed before its last condition; a space between quotes parts nothing."""
+    begin, quoted = 0, False
+    for place, letter in enumerate(typed):
+        quoted ^= letter == '"'
+        if letter.isspace() and not quoted:
+            begin = place + 1
+    return typed[:begin], typed[begin:]
+
+
+def _quoted(value: str) -> str:
+    """Return a value as it must be typed."""
+    return f'"{value}"' if _parts_it(value) else value
+
+
+def _parts_it(value: str) -> bool:
+    return "," in value or any(letter.isspace() for letter in value)
 
 
 def _values(connection: Connection, field: str) -> list[str]:
@@ -50,7 +70,8 @@ def _values(connection: Connection, field: str) -> list[str]:
         return [*GROUPS, *sorted({state.lower() for state in (*STATES, *known)} - set(GROUPS))]
     if field == "task":
         names = known_values(connection, "task")
-        return sorted({fmt.short_name(name) for name in names}) + names
+        # Between quotes only the whole name counts.
+        return sorted({short for name in names if not _parts_it(short := fmt.short_name(name))}) + names
     if field in ("worker", "queue"):
         return known_values(connection, field)
     fixed = {"origin": ORIGINS, "retried": ("yes", "no"), "since": tuple(SPANS), "until": tuple(SPANS)}
