@@ -16,8 +16,8 @@ from typing import Final
 
 TEXT_MAX: Final = 2000
 """Characters of each text that are searched."""
-WORDS_MAX: Final = 200
-"""Most words of one text that are kept."""
+REMEMBERED: Final = 250
+"""Longest text whose words are remembered; those of a long one, which seldom comes again, would fill the memory."""
 SHORTEST, LONGEST = 3, 8
 """A word is found by its beginnings of these lengths; what is typed beyond the longest is checked in the text."""
 DIGITS_MAX: Final = 60
@@ -71,13 +71,16 @@ def _number(piece: str) -> str:
     return str(int(value))[:DIGITS_MAX] if value.is_integer() else f"{value:.12g}"
 
 
-@lru_cache(maxsize=512)
 def text_words(where: str, text: str | None) -> frozenset[str]:
     """Return the words by which a text is found: numbers whole, words by their beginnings, each part of camel case."""
+    if not text:
+        return frozenset()
+    return _remembered_words(where, text) if len(text) <= REMEMBERED else _words(where, text)
+
+
+def _words(where: str, text: str) -> frozenset[str]:
     words: set[str] = set()
-    for piece in pieces(text or ""):
-        if len(words) >= WORDS_MAX:
-            break
+    for piece in pieces(text):
         lower = piece.lower()
         if len(piece) < SHORTEST or _NUMBER.fullmatch(piece):
             words.add(where + lower)
@@ -87,6 +90,9 @@ def text_words(where: str, text: str | None) -> frozenset[str]:
             rest = lower[start : start + LONGEST]
             words.update(where + rest[:length] for length in range(min(SHORTEST, len(rest)), len(rest) + 1))
     return frozenset(words)
+
+
+_remembered_words = lru_cache(maxsize=512)(_words)
 
 
 def asked(where: str, typed: str) -> list[str]:
