@@ -13,6 +13,7 @@ from webapp import queries
 from webapp.asking import ID_MAX, PHASES, Plan, plan_of
 from webapp.filters import Cursor, Filter
 from webapp.finding import OF_PHASE, WINDOW, Found, Key
+from webapp.limits import time_limit
 from webapp.models import TaskRun
 
 runs = TaskRun.__table__
@@ -130,14 +131,19 @@ def newest_id(connection: Connection) -> int:
     return connection.execute(select(runs.c.id).order_by(runs.c.id.desc()).limit(1)).scalar() or 0
 
 
-def everything(connection: Connection, wanted: Filter, size: int = 500) -> Iterator[Row[Any]]:
-    """Yield every run that fits, whole, newest first, a page at a time, so that no transaction stays open for long."""
+def everything(connection: Connection, wanted: Filter, seconds: float, size: int = PAGE_SIZE) -> Iterator[Row[Any]]:
+    """Yield every run that fits, whole, newest first, a page at a time, so that no transaction stays open for long.
+
+    Raises ``TooSlowError`` where one page takes longer than so many seconds.
+    """
     wanted = replace(wanted, sort="", cursor=None)
     while True:
-        found = page(connection, wanted, size)
-        ids = [key.id for key in found.keys]
-        yield from connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc()))
+        with time_limit(connection, seconds):
+            found = page(connection, wanted, size)
+            ids = [key.id for key in found.keys]
+            rows = connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc())).all()
         connection.rollback()
+        yield from rows
         if found.older is None:
             return
         wanted = replace(wanted, cursor=found.older)

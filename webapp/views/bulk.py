@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
@@ -13,9 +14,11 @@ from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.finding import Key
+from webapp.limits import time_limit
 from webapp.text import clean
 from webapp.views import ledger
 from webapp.views.present import Moment
+from webapp.views.reading import reading
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk")
 
@@ -48,7 +51,7 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
     wanted, picked = Filter.parse(request.values), [] if request.values.get("all") else _picked()
     if not picked and not request.values.get("all"):
         problem = problem or "Select runs in the list first, or choose all that match."
-    with db.engine.connect() as connection:
+    with reading() as connection:
         keys = listing.page(connection, wanted, SAMPLE).keys
         if picked:
             found = connection.execute(
@@ -90,9 +93,11 @@ def create() -> Response | str | tuple[str, int]:
     try:
         rate = float(request.form.get("rate") or bulk.RATE)
     except ValueError:
+        rate = math.nan
+    if not math.isfinite(rate):
         return _confirm("Type how many runs a second, such as 100.")
     try:
-        with db.engine.begin() as connection:
+        with db.engine.begin() as connection, time_limit(connection, current_app.config["QUERY_SECONDS"]):
             reason = clean(request.form.get("reason", ""))[:REASON_MAX].strip()
             wanted = Filter.parse(request.form)
             number = bulk.create(connection, request.form.get("kind", ""), wanted, picked, reason, rate)

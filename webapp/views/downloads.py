@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Any, Final
 
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, Response, current_app, request, stream_with_context
 from sqlalchemy import Row
 
 from webapp import fmt, listing
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.views import present
+from webapp.views.faults import page
 
 blueprint = Blueprint("downloads", __name__)
+
+Rows = Iterator[dict[str, Any]]
 
 COLUMNS: Final = (
     "task_id task state created_at sent_at received_at started_at ended_at waited_seconds ran_seconds worker queue "
@@ -27,26 +31,33 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 
 @blueprint.get("/runs.csv", endpoint="csv")
-def csv_file() -> Response:
+def csv_file() -> Response | tuple[str, int]:
     """Answer the runs that fit the filter as CSV, newest first; cells that look like formulas begin with ``'``."""
-    return _download(_csv_lines(Filter.parse(request.args)), "text/csv", "runs.csv")
+    return _download(_csv_lines, "text/csv", "runs.csv")
 
 
 @blueprint.get("/runs.jsonl", endpoint="jsonl")
-def jsonl_file() -> Response:
+def jsonl_file() -> Response | tuple[str, int]:
     """Answer the runs that fit the filter as JSON, one a line, newest first."""
-    return _download(_json_lines(Filter.parse(request.args)), "application/jsonl", "runs.jsonl")
+    return _download(_json_lines, "application/jsonl", "runs.jsonl")
 
 
-def _download(lines: Iterator[str], mimetype: str, name: str) -> Response:
-    answer = Response(stream_with_context(lines), mimetype=mimetype)
+def _download(lines: Callable[[Rows], Iterator[str]], mimetype: str, name: str) -> Response | tuple[str, int]:
+    wanted = Filter.parse(request.args)
+    if wanted.problems:
+        # Nobody sees beside a file that a condition was left out.
+        return page(422, text=wanted.problems[0][1]), 422
+    rows = _rows(wanted)
+    # What fails at once is answered with a page; later the file breaks off, and the browser says so.
+    first = list(islice(rows, 1))
+    answer = Response(stream_with_context(lines(chain(first, rows))), mimetype=mimetype)
     answer.headers["Content-Disposition"] = f"attachment; filename={name}"
     return answer
 
 
-def _rows(wanted: Filter) -> Iterator[dict[str, Any]]:
+def _rows(wanted: Filter) -> Rows:
     with db.engine.connect() as connection:
-        for row in listing.everything(connection, wanted):
+        for row in listing.everything(connection, wanted, current_app.config["QUERY_SECONDS"]):
             yield values_of(row)
 
 
@@ -63,9 +74,9 @@ def values_of(row: Row[Any]) -> dict[str, Any]:
 _TIMES: Final = ("created_at", "sent_at", "received_at", "started_at")
 
 
-def _csv_lines(wanted: Filter) -> Iterator[str]:
+def _csv_lines(rows: Rows) -> Iterator[str]:
     yield ",".join(COLUMNS) + "\r\n"
-    for values in _rows(wanted):
+    for values in rows:
         line = io.StringIO()
         csv.writer(line).writerow([_defused(value) for value in values.values()])
         yield line.getvalue()
@@ -75,6 +86,6 @@ def _defused(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _json_lines(wanted: Filter) -> Iterator[str]:
-    for values in _rows(wanted):
+def _json_lines(rows: Rows) -> Iterator[str]:
+    for values in rows:
         yield json.dumps(values, ensure_ascii=False) + "\n"

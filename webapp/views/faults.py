@@ -9,6 +9,7 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from webapp.errors import TooSlowError
 from webapp.views.run_region import Unknown
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def init_app(app: Flask) -> None:
     """Install the handlers."""
     app.register_error_handler(HTTPException, http_fault)
     app.register_error_handler(SQLAlchemyError, database_fault)
+    app.register_error_handler(TooSlowError, too_slow)
     app.register_error_handler(Exception, any_fault)
 
 
@@ -54,13 +56,21 @@ def database_fault(fault: SQLAlchemyError) -> tuple[str, int]:
     return page(503), 503
 
 
+def too_slow(fault: TooSlowError) -> tuple[str, int]:
+    """Answer a calm page where the database was asked too much."""
+    text = f"{fault} Nothing was changed. Ask for less, such as a state, a task or a shorter time, or try again."
+    return page(503, title="That took too long", text=text), 503
+
+
 def any_fault(fault: Exception) -> tuple[str, int]:
     """Answer a calm page for what nobody foresaw, and log it whole."""
     log.exception("Unforeseen", exc_info=fault)
     return page(500), 500
 
 
-def page(code: int, unknown: str | None = None) -> str:
+def page(code: int, unknown: str | None = None, title: str = "", text: str = "") -> str:
     """Render the page of an error; ``unknown`` is the task id that was asked for in vain."""
-    title, text = TEXTS.get(code, TEXTS[500 if code >= 500 else 400])
-    return render_template("errors/error.html", code=code, title=title, text=text, unknown=unknown)
+    usual = TEXTS.get(code, TEXTS[500 if code >= 500 else 400])
+    return render_template(
+        "errors/error.html", code=code, title=title or usual[0], text=text or usual[1], unknown=unknown
+    )

@@ -10,8 +10,10 @@ from webapp import queries, workflow
 from webapp.celery_app import celery_of
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.limits import time_limit
 from webapp.text import clean
 from webapp.views import completing, drawn, regions
+from webapp.views.reading import reading
 from webapp.views.run_region import run_region, run_version
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
@@ -52,13 +54,14 @@ def run() -> str | Response:
         changed = max(row.changed, workflow.version(connection, row)[0])
         if run_version(around, changed) == request.args.get("v"):
             return unchanged()
-        context = run_region(connection, row, around, celery_of(current_app))
+        with time_limit(connection, current_app.config["QUERY_SECONDS"]):
+            context = run_region(connection, row, around, celery_of(current_app))
     return render_template("runs/_run_poll.html", **context)
 
 
 @blueprint.get("/complete")
 def complete() -> str:
     """Answer the options that complete what is typed into the search box."""
-    with db.engine.connect() as connection:
+    with reading() as connection:
         options = completing.completions(connection, request.args.get("q", ""))
     return render_template("runs/_options.html", options=options)

@@ -22,6 +22,7 @@ from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views import regions
 from webapp.views.launched import key_of, tell_how_it_went
+from webapp.views.reading import reading
 from webapp.views.run_region import Unknown, run_region
 
 blueprint = Blueprint("pages", __name__)
@@ -80,7 +81,7 @@ def start() -> Response | tuple[str, int]:
 def run(task_id: str | None) -> str:
     """Show one run; ``/run?task_id=`` serves the task ids that cannot stand in a path."""
     wanted: str = task_id if task_id is not None else request.args.get("task_id", "")
-    with db.engine.connect() as connection:
+    with reading() as connection:
         row = queries.run_by_id(connection, clean(wanted))
         if row is None:
             abort(404, Unknown(wanted[:NAME_MAX]))

@@ -1,0 +1,19 @@
+"""The connection of a page that searches or counts: all that it asks for has one time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import current_app
+from sqlalchemy import Connection
+
+from webapp.extensions import db
+from webapp.limits import time_limit
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """Give a connection; raise ``TooSlowError``, of which ``faults`` makes a page, when the limit is over."""
+    with db.engine.connect() as connection, time_limit(connection, current_app.config["QUERY_SECONDS"]):
+        yield connection
