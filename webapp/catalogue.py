@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -23,6 +24,7 @@ from webapp.outbox import queue_of
 from webapp.queries import runs, workers
 from webapp.signature.guessing import infer
 from webapp.signature.schema import schema_of
+from webapp.text import tidy
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ task_schemas = TaskSchema.__table__
 
 BUILT_IN: Final = "celery."
 SHIPPED: Final = "webapp.tasks."
+SUMMARY_MAX: Final = 1000
+"""Most bytes of a task's summary in the list of all tasks."""
 RECENT: Final = 20
 """Runs of a task from which the types of its arguments are guessed, and that are offered to be filled in."""
 
@@ -96,6 +100,28 @@ def schema_for(connection: Connection, celery: Celery, task: KnownTask) -> dict[
             schema: dict[str, Any] = json.loads(text)
             return schema
     return infer([call for _, *call in recent_calls(connection, task.name)])  # type: ignore[misc]  # a pair each
+
+
+def summaries(connection: Connection, celery: Celery, tasks: Iterable[KnownTask]) -> dict[str, str]:
+    """Return what these tasks are for, by name, from their docstrings: all in one query, and nothing is guessed."""
+    tasks = list(tasks)
+    foreign = {told for task in tasks if task.name not in celery.tasks for told in task.schemas}
+    query = select(task_schemas.c.hash, task_schemas.c.schema).where(task_schemas.c.hash.in_(foreign))
+    told = {row.hash: json.loads(row.schema) for row in connection.execute(query)}
+    found = {}
+    for task in tasks:
+        code = celery.tasks.get(task.name)
+        schemas = (
+            [_schema_of_code(code)] if code is not None else [told[hash_] for hash_ in task.schemas if hash_ in told]
+        )
+        found[task.name] = _summary(schemas[0]) if schemas else ""
+    return found
+
+
+def _summary(schema: Any) -> str:
+    """Return what a schema says of the task as a whole; it comes from another process."""
+    text = schema.get("summary") if isinstance(schema, dict) else None
+    return tidy(text, SUMMARY_MAX) or "" if isinstance(text, str) else ""
 
 
 @lru_cache(maxsize=512)

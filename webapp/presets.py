@@ -35,8 +35,11 @@ def presets_of(connection: Connection, task: str) -> list[Call]:
     return [Call(row.id, row.label, **json.loads(row.call)) for row in connection.execute(query)]
 
 
-def save(connection: Connection, task: str, label: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Keep a call under a name; one of the same name is replaced. Raises ``RefusedError`` without a fit name."""
+def save(connection: Connection, task: str, label: str, args: list[Any], kwargs: dict[str, Any]) -> int:
+    """Keep a call under a name and return its number; one of the same name is replaced.
+
+    Raises ``RefusedError`` without a fit name.
+    """
     label = " ".join(label.split())
     if not 0 < len(label) <= LABEL_MAX:
         raise RefusedError(f"Give the preset a name of at most {LABEL_MAX} characters.")
@@ -44,7 +47,8 @@ def save(connection: Connection, task: str, label: str, args: list[Any], kwargs:
     connection.execute(delete(presets).where(presets.c.task == task, presets.c.label == label))
     if len(presets_of(connection, task)) >= PRESETS_MAX:
         raise RefusedError(f"A task may have {PRESETS_MAX} presets; remove one first.")
-    connection.execute(insert(presets).values(task=task, label=label, call=call))
+    new = insert(presets).values(task=task, label=label, call=call).returning(presets.c.id)
+    return int(connection.execute(new).scalar_one())
 
 
 def remove(connection: Connection, number: int) -> str | None:

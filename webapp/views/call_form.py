@@ -15,8 +15,7 @@ from webapp.again import exact_call, kept_options
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of
 from webapp.errors import NotAllowedError
-from webapp.extensions import db
-from webapp.filters import zone_of
+from webapp.filters import known_zone, zone_of
 from webapp.fmt import short_name
 from webapp.known import offered
 from webapp.options import Options, read_options
@@ -26,8 +25,11 @@ from webapp.signature.fields import Field, Form, form_of
 from webapp.signature.preview import preview
 from webapp.signature.reading import Reading, read
 from webapp.text import clean
+from webapp.views.present import clip
+from webapp.views.reading import reading
 
 RECENT_SHOWN: Final = 5
+PAGE: Final = "tasks/form.html"
 NO_CALL: Final = raw_of([], {})
 
 
@@ -78,7 +80,7 @@ class Typed:
     def read(cls) -> Typed:
         """Read the form that was sent."""
         sent = request.form
-        with db.engine.connect() as connection:
+        with reading() as connection:
             task, empty = known(connection, sent.get("name", ""))
         options = read_options(sent, datetime.now(UTC), zone())
         if sent.get("mode") != "raw":
@@ -100,7 +102,7 @@ class Typed:
     def again(self, problem: str = "") -> tuple[str, int]:
         """Show the same form with what is wrong beside each field, as the answer to one that cannot be accepted."""
         problems = [problem] if problem else self.reading.errors
-        return self._draw("tasks/form.html", self.reading.form, problems=problems), 422
+        return self._draw(PAGE, self.reading.form, problems=problems), 422
 
     def other(self, show: str) -> tuple[str, int] | str:
         """Show the same call as JSON (``raw``), as ``fields``, or beside it as Python (``call``)."""
@@ -108,7 +110,7 @@ class Typed:
             return self.again()
         filled = fill(self.reading.form, self.reading.args, self.reading.kwargs, zone())
         more = {"raw": raw_of(self.reading.args, self.reading.kwargs)} | ({"mode": show} if show != "call" else {})
-        return self._draw("tasks/form.html", filled.form, problems=filled.problems, call=self.call, **more)
+        return self._draw(PAGE, filled.form, problems=filled.problems, call=self.call, **more)
 
     @property
     def _is_readable(self) -> bool:
@@ -128,7 +130,7 @@ class Typed:
 
     def _draw(self, template: str, shown: Form, **more: Any) -> str:
         raw, mode = (request.form.get("raw", ""), "raw") if self.as_raw else (NO_CALL, "fields")
-        with db.engine.connect() as connection:
+        with reading() as connection:
             return draw(
                 connection,
                 self.task,
@@ -138,12 +140,9 @@ class Typed:
 
 
 def draw(
-    connection: Connection, task: KnownTask, shown: Form, mode: str = "", template: str = "tasks/form.html", **more: Any
+    connection: Connection, task: KnownTask, shown: Form, mode: str = "", template: str = PAGE, **more: Any
 ) -> str:
     """Return the page of a task's form, or only the part of it that is to be sent."""
-    calls: dict[str, str] = {}
-    for task_id, args, kwargs in recent_calls(connection, task.name):
-        calls.setdefault(preview(short_name(task.name), args, kwargs, {}), task_id)
     context: dict[str, Any] = {
         "around": queries.environment(connection),
         "task": task,
@@ -152,17 +151,27 @@ def draw(
         "mode": "raw" if shown.raw_only else mode or "fields",
         "queue": queue_for(current_app, task),
         "queues": offered(connection)["queue"],
-        "recent": [(task_id, call) for call, task_id in calls.items()][:RECENT_SHOWN],
-        "presets": presets_of(connection, task.name),
         "key": uuid.uuid4(),
         "from_run": request.values.get("from", ""),
-        "zone": request.values.get("zone", ""),
+        "zone": known_zone(request.values.get("zone", "")),
         "different": len(task.schemas) > 1,
         "wrong": next((item for top in shown.fields for item in top.walk() if item.error), None),
         "call": "",
         **more,
     }
+    if template == PAGE:
+        context |= {"recent": _recent(connection, task.name), "presets": presets_of(connection, task.name)}
     return render_template(template, **context)
+
+
+def _recent(connection: Connection, name: str) -> list[tuple[str, str]]:
+    """Return the task ids of the latest calls that differ, and how each begins; a whole one may have 256 KB."""
+    calls: dict[str, str] = {}
+    for task_id, args, kwargs in recent_calls(connection, name):
+        calls.setdefault(preview(short_name(name), args, kwargs, {}), task_id)
+        if len(calls) == RECENT_SHOWN:
+            break
+    return [(task_id, clip(call)) for call, task_id in calls.items()]
 
 
 def zone() -> Any:

@@ -108,8 +108,8 @@ def listed(row: Row[Any]) -> ListedRun:
         badge=badge_of(row),
         name=row.name or "unknown task",
         short_name=fmt.short_name(row.name) or "unknown task",
-        arguments=_clip(fmt.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)),
-        outcome=progress.text if progress else _clip(_outcome(row)),
+        arguments=clip(fmt.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)),
+        outcome=progress.text if progress else clip(_outcome(row)),
         tone="bad" if failed else "",
         progress=progress,
         wait=fmt.duration(waited(row)),
@@ -132,7 +132,8 @@ def _outcome(row: Row[Any]) -> str:
     return "None" if row.result == "null" and row.outcome_exact else str(row.result or "")
 
 
-def _clip(text: str) -> str:
+def clip(text: str) -> str:
+    """Return the beginning of a text as one line."""
     line = text if "\n" not in text else " ".join(text.split())
     return line if len(line) <= CLIP else f"{line[:CLIP]}…"
 
@@ -142,7 +143,7 @@ def progress_of(row: Row[Any]) -> Progress | None:
     if is_settled(row.state) or row.progress_total is None or row.progress_total <= 0:
         return None
     current = min(row.progress_current, row.progress_total)
-    return Progress(current, row.progress_total, f"{current:g} of {row.progress_total:g}")
+    return Progress(current, row.progress_total, f"{current:,.15g} of {row.progress_total:,.15g}")
 
 
 def time_left(row: Row[Any], now: float) -> float | None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime
 
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
-from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from webapp import queries
-from webapp.catalogue import KnownTask, known_tasks, queue_for, schema_for
+from webapp.catalogue import known_tasks, queue_for, summaries
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.fmt import short_name
 from webapp.launching import launch
-from webapp.options import Options
-from webapp.presets import presets_of, remove, save
-from webapp.signature.fields import form_of
+from webapp.options import Options, read_options
+from webapp.presets import remove, save
 from webapp.signature.reading import read
 from webapp.text import clean
 from webapp.views import call_form, recent
 from webapp.views.call_form import Typed
 from webapp.views.launched import key_of, tell_how_it_went
 from webapp.views.present import run_path
+from webapp.views.reading import reading
 
 blueprint = Blueprint("tasks", __name__)
 
@@ -32,29 +31,28 @@ blueprint = Blueprint("tasks", __name__)
 def index() -> str:
     """Show every task that can be run."""
     celery = celery_of(current_app)
-    with db.engine.connect() as connection:
+    with reading() as connection:
         around = queries.environment(connection)
         tasks = known_tasks(connection, celery)
         lately = recent.lately(connection, tasks)
-        rows = [_entry(connection, task, lately.get(task.name)) for task in tasks.values()]
+        about = summaries(connection, celery, tasks.values())
+    rows = [
+        {
+            "task": task,
+            "short_name": short_name(name),
+            "summary": about[name],
+            "queue": queue_for(current_app, task),
+            "lately": lately.get(name),
+        }
+        for name, task in tasks.items()
+    ]
     return render_template("tasks/index.html", around=around, tasks=rows, window=recent.WINDOW_TEXT)
-
-
-def _entry(connection: Connection, task: KnownTask, lately: recent.Lately | None) -> dict[str, Any]:
-    schema = schema_for(connection, celery_of(current_app), task)
-    return {
-        "task": task,
-        "short_name": short_name(task.name),
-        "summary": form_of(schema).summary,
-        "queue": queue_for(current_app, task),
-        "lately": lately,
-    }
 
 
 @blueprint.get("/task")
 def form() -> str:
-    """Show the form of a task, filled from the query (``p.x=1``), or from the run named by ``from``."""
-    with db.engine.connect() as connection:
+    """Show the form of a task, filled from the query (``p.x=1``, ``o.queue=slow``) or from the run named ``from``."""
+    with reading() as connection:
         task, empty = call_form.known(connection, request.args.get("name", ""))
         shown, raw, options = empty, call_form.NO_CALL, Options()
         problems: list[str] = []
@@ -64,6 +62,9 @@ def form() -> str:
             shown, problems, raw, options = call_form.filled_from(connection, empty, clean(source))
         elif any(name.startswith(("p.", "s.")) for name in request.args):
             shown = call_form.calmed(read(empty, request.args.to_dict(flat=False), call_form.zone()).form)
+        linked = read_options(request.args, datetime.now(UTC), call_form.zone())
+        options.typed |= {name: text for name, text in linked.typed.items() if text}
+        options.errors = linked.errors
         return call_form.draw(connection, task, shown, raw=raw, options=options, problems=problems)
 
 
@@ -73,9 +74,11 @@ def start() -> Response | tuple[str, int] | str:
     typed, show = Typed.read(), request.form.get("show", "")
     if show == "check":
         return typed.checked()
-    if show == "preset" and typed.reading.ok:
+    # Whoever presses Enter in the name of a preset presses neither button.
+    named = not show and "run" not in request.form and request.form.get("preset", "").strip()
+    if (show == "preset" or named) and typed.reading.ok:
         return _save(typed)
-    if show:
+    if show or named:
         return typed.other(show if show in ("raw", "fields") else "call")
     return _launch(typed) if typed.ok else typed.again()
 
@@ -100,8 +103,7 @@ def _save(typed: Typed) -> Response | tuple[str, int]:
     label, task = clean(request.form.get("preset", "")), typed.task.name
     try:
         with db.engine.begin() as connection:
-            save(connection, task, label, typed.reading.args, typed.reading.kwargs)
-            number = next(one.id for one in presets_of(connection, task) if one.label == " ".join(label.split()))
+            number = save(connection, task, label, typed.reading.args, typed.reading.kwargs)
     except RefusedError as fault:
         return typed.again(str(fault))
     flash("The preset was saved.", "ok")
