@@ -23,6 +23,8 @@ def exact_call(row: Row[Any]) -> tuple[list[Any], dict[str, Any]]:
     Raises ``NotAllowedError``, with the reason in words, where only a shortened text of them is known; nothing is ever
     evaluated to guess the rest.
     """
+    if not row.name:
+        raise NotAllowedError("Nobody has told yet which task this run is of.")
     if row.args is None:
         raise NotAllowedError("The arguments of this run are not known.")
     if row.arguments_rank < STORED:

@@ -39,6 +39,11 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def _flower(text: str) -> str:
+    """Return the address of Flower, empty for ``none``."""
+    return "" if text.lower() == "none" else _url("http", "https")(text)
+
+
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
     def read(text: str) -> int | float:
         try:
@@ -124,9 +129,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "FLOWER_URL",
-        _url("http", "https"),
+        _flower,
         None,
-        "Where links to Flower lead. Default: `http://127.0.0.1:FLOWER_PORT`.",
+        "Where links to Flower lead; `none` for no links. Default: `http://127.0.0.1:FLOWER_PORT`.",
         "https://flower.example.org",
     ),
     Setting(
@@ -282,7 +287,9 @@ def _derive(values: dict[str, Any], root: Path) -> None:
     values["INSTANCE_PATH"] = str(instance)
     values["DATABASE_URL"] = values["DATABASE_URL"] or f"sqlite:///{instance / 'vase.sqlite3'}"
     values["SQLALCHEMY_DATABASE_URI"] = values["DATABASE_URL"]
-    values["FLOWER_URL"] = (values["FLOWER_URL"] or f"http://127.0.0.1:{values['FLOWER_PORT']}").rstrip("/")
+    if values["FLOWER_URL"] is None:
+        values["FLOWER_URL"] = f"http://127.0.0.1:{values['FLOWER_PORT']}"
+    values["FLOWER_URL"] = values["FLOWER_URL"].rstrip("/")
     if values["CELERY_RESULT_BACKEND"] is None:
         if not values["CELERY_BROKER_URL"].startswith("redis"):
             raise SettingError(

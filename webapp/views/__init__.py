@@ -39,4 +39,5 @@ def register_views(app: Flask) -> None:
     assets.init_app(app)
     ledger.init_app(app)
     drawn.init_app(app)
+    changes.init_app(app)
     faults.init_app(app)

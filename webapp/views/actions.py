@@ -69,7 +69,10 @@ def again() -> Response:
         launched = launch(
             current_app, row.name, args, kwargs, key_of(request.form.get("key")), kept_options(row), retry_of=task_id
         )
-    except (NotAllowedError, RefusedError):
+    except (NotAllowedError, RefusedError) as fault:
+        if not row.name:
+            flash(str(fault), "bad")
+            return to_run(task_id)
         # The form says why, field by field.
         return redirect(f"{url_for('tasks.form')}?{urlencode({'name': row.name, 'from': task_id})}", 303)
     tell_how_it_went(launched)

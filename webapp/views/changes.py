@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import queries
@@ -25,20 +25,24 @@ SPEAK_EVERY: Final = 5.0
 LAST: Final = 50.0
 """Seconds after which the browser is left to connect anew, so that a restart need not wait for it."""
 
-_open = threading.BoundedSemaphore(8)
+
+def init_app(app: Flask) -> None:
+    """Give the app its places for open answers: half of a process's threads, none where there is but one."""
+    app.extensions["changes"] = threading.BoundedSemaphore(app.config["WEB_THREADS"] // 2)
 
 
 @blueprint.get("/changes")
 def stream() -> Response:
     """Answer server-sent events: one named ``change`` as soon as the stamp is not ``since``, then end.
 
-    Each open answer holds a thread, so there are at most eight a process; then 204 tells the browser to stop
+    Each open answer holds a thread, so half of them stay free; when no place is left, 204 tells the browser to stop
     asking, and the page refreshes when its reader comes back to it.
     """
-    if not _open.acquire(blocking=False):
+    places: threading.BoundedSemaphore = current_app.extensions["changes"]
+    if not places.acquire(blocking=False):
         return Response(status=204)
     answer = Response(stream_with_context(_events(request.args.get("since", ""))), mimetype="text/event-stream")
-    answer.call_on_close(_open.release)
+    answer.call_on_close(places.release)
     return answer
 
 

@@ -63,8 +63,9 @@ def run_version(around: Environment, changed: int) -> str:
 
 
 def flower_link(task_id: str) -> str:
-    """Return the address of the same run in Flower."""
-    return f"{current_app.config['FLOWER_URL']}/task/{quote(task_id, safe='')}"
+    """Return the address of the same run in Flower, nothing where there is no Flower."""
+    flower = current_app.config["FLOWER_URL"]
+    return f"{flower}/task/{quote(task_id, safe='')}" if flower else ""
 
 
 def _relative(other: Row[Any], row: Row[Any]) -> dict[str, Any]:
