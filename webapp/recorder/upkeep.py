@@ -216,11 +216,11 @@ class Upkeep:
             self.prune_at = time.monotonic() + PRUNE_SECONDS
 
     def _tidy_stream(self) -> None:
-        if self.broker_error is not None or not self.stream.made:
+        if self.broker_error is not None or not self.stream.group.made:
             return
         # One from the pool: to make a new one costs more than all that is done with it.
         with self.celery.connection_or_acquire() as connection, connection.default_channel.conn_or_acquire() as client:
-            self.stream.tidy(client)
+            self.stream.group.tidy(client)
 
     def _enable_events(self) -> None:
         self.called_at = time.monotonic()
