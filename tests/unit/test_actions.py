@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 
 from tests.unit.plans import scans
 from webapp.allowed import AGAIN, CANCEL, SEND, TERMINATE, allowed
-from webapp.cancelling import cancel, cancels
+from webapp.breaker import breaker_of
+from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel, cancels
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.launching import launch
@@ -83,6 +84,19 @@ def test_a_cancelled_run_that_was_never_sent_is_not_sent_any_more(app: Flask, cl
     cancel(app, task_id)
     page = client.post("/send", data={"task_id": task_id}, follow_redirects=True).text
     assert "There was nothing to send" in page
+
+
+@pytest.mark.parametrize(("tried", "followed"), [(True, 1), (False, 0)], ids=["tried", "never tried"])
+def test_a_cancel_is_followed_where_a_failed_attempt_to_send_may_have_been_delivered(
+    app: Flask, tried: bool, followed: int
+) -> None:
+    if not tried:
+        breaker_of(app).failed("away")
+    task_id = launch(app, divide.name, [1, 2]).task_id
+    assert cancel(app, task_id) is True
+    with db.engine.connect() as connection:
+        assert len(connection.execute(select(cancels).where(cancels.c.ended_at.is_(None))).all()) == followed
+    assert row_of(task_id).exception == (NOT_SENT if tried else NEVER_SENT)
 
 
 def test_a_request_to_cancel_is_kept_and_shown(app: Flask, client: FlaskClient) -> None:

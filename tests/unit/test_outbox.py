@@ -12,10 +12,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from webapp.breaker import breaker_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.launching import Launched, launch
-from webapp.outbox import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay
+from webapp.outbox import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
 from webapp.queries import changes, runs
 from webapp.recorder.events import facts_of
 from webapp.recorder.writer import write
@@ -167,3 +168,30 @@ def test_every_change_of_a_run_is_a_new_version_of_the_table(app: Flask) -> None
         with db.engine.connect() as connection:
             seen.append(connection.execute(select(changes.c.version)).scalar_one())
     assert seen == sorted(set(seen))
+
+
+def test_a_form_sent_again_with_another_time_or_queue_is_a_run_of_its_own(app: Flask) -> None:
+    def start(**options: str) -> str:
+        return launch(app, DIVIDE, [1, 2], task_id=KEY, options=options or None).task_id
+
+    eta = {"eta": "2030-01-01T10:00:00+00:00"}
+    assert start(**eta) == KEY
+    # A countdown that was typed is a little later when the same form comes once more.
+    assert start(eta="2030-01-01T10:00:02+00:00") == KEY
+    assert KEY not in (start(eta="2030-01-01T11:00:00+00:00"), start(), start(**eta, queue="slow"))
+
+
+def test_before_workers_were_heard_only_what_was_never_tried_is_claimed(app: Flask) -> None:
+    tried, later = accept(app), time.time() + RETRY_MAX
+    breaker_of(app).failed("away")
+    never = accept(app)
+    assert [message.task_id for message in claim(db.engine, later, first_only=True)] == [never]
+    assert [message.task_id for message in claim(db.engine, later)] == [tried]
+
+
+def test_what_was_claimed_and_not_tried_is_due_at_once_for_others(app: Flask) -> None:
+    task_id = accept(app)
+    messages = claim(db.engine, time.time() + RETRY_MAX)
+    release(db.engine, messages)
+    assert (row(task_id).publish_state, row(task_id).publish_attempts) == ("held", 1)
+    assert [message.task_id for message in claim(db.engine, time.time() + 1)] == [task_id]
