@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from webapp.states import is_settled
+from webapp.states import UNSENT, is_settled
 
 CANCEL, TERMINATE, SEND, AGAIN = "cancel", "terminate", "send", "again"
 
-_UNSENT: Final = frozenset({"new", "held", "dead"})
 _BY_STATE: Final[dict[str, frozenset[str]]] = {
     # No worker works on it, so that it is enough that none begins.
     "PENDING": frozenset({CANCEL, AGAIN}),
@@ -25,7 +24,7 @@ _POOLS: Final = ("prefork", "processes")
 def allowed(state: str, publish_state: str | None, pool: str | None = None) -> frozenset[str]:
     """Return the actions that are allowed on a run; ``pool`` is that of its worker, as the worker calls it."""
     if state in _BY_STATE:
-        unsent = publish_state in _UNSENT and state == "PENDING"
+        unsent = publish_state in UNSENT and state == "PENDING"
         return _BY_STATE[state] | ({SEND} if unsent else frozenset())
     if is_settled(state):
         return _SETTLED

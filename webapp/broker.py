@@ -10,6 +10,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from webapp.errors import BrokerError
+from webapp.text import one_line
 
 PING_TIMEOUT: Final = 1.0
 
@@ -23,7 +24,7 @@ def ping(publisher: Celery) -> None:
         with publisher.connection_for_write(connect_timeout=PING_TIMEOUT) as connection:
             connection.ensure_connection(max_retries=1, timeout=PING_TIMEOUT)
     except (KombuError, RedisError, OSError) as fault:
-        raise BrokerError(" ".join(str(fault).split())[:200] or type(fault).__name__) from fault
+        raise BrokerError(one_line(fault)) from fault
 
 
 def answering_worker(celery: Celery) -> str | None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from webapp.again import exact_call, kept_options
 from webapp.allowed import CANCEL, allowed
 from webapp.asking import ID_MAX, plan_of
-from webapp.cancelling import UNSENT, drop, request
+from webapp.cancelling import drop, request
 from webapp.checks import exact_json
 from webapp.counting import counts
 from webapp.errors import NotAllowedError, VaseError
@@ -28,7 +28,7 @@ from webapp.listing import newest_id, page
 from webapp.models import BulkAction
 from webapp.outbox import WAITS, Message, new_row
 from webapp.queries import bump, runs
-from webapp.states import GROUPS
+from webapp.states import GROUPS, UNSENT
 
 bulk_actions = BulkAction.__table__
 

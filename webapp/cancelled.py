@@ -12,7 +12,7 @@ from celery import Celery
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 
-from webapp.queues import is_redis
+from webapp.queues import is_redis, redis_of
 
 log = logging.getLogger(__name__)
 
@@ -28,40 +28,31 @@ LOOKED: Final = 1.0
 
 def remember(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Leave word for workers that are not there; raises what the broker's driver raises."""
-    with celery.connection_or_acquire() as connection:
-        channel = connection.default_channel
-        if not is_redis(channel):
-            return
-        with channel.conn_or_acquire() as client:
+    with redis_of(celery) as (_, client):
+        if client:
             client.zadd(CANCELLED, dict.fromkeys(task_ids, now))
 
 
 def forget_soon(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Take back a little later what was left for workers: one that is about to drop a message may die before it does,
     and then another one gets it."""
-    with celery.connection_or_acquire() as connection:
-        channel = connection.default_channel
-        if is_redis(channel):
-            with channel.conn_or_acquire() as client:
-                client.zadd(CANCELLED, dict.fromkeys(task_ids, now - REMEMBERED + SOON), xx=True)
+    with redis_of(celery) as (_, client):
+        if client:
+            client.zadd(CANCELLED, dict.fromkeys(task_ids, now - REMEMBERED + SOON), xx=True)
 
 
 def forget_old(celery: Celery, now: float) -> None:
     """Forget what is to be remembered no longer."""
-    with celery.connection_or_acquire() as connection:
-        channel = connection.default_channel
-        if is_redis(channel):
-            with channel.conn_or_acquire() as client:
-                client.zremrangebyscore(CANCELLED, 0, now - REMEMBERED)
+    with redis_of(celery) as (_, client):
+        if client:
+            client.zremrangebyscore(CANCELLED, 0, now - REMEMBERED)
 
 
 def forget(celery: Celery, task_ids: Collection[str]) -> None:
     """Take back what was left for workers, of runs that have ended; raises what the broker's driver raises."""
-    with celery.connection_or_acquire() as connection:
-        channel = connection.default_channel
-        if is_redis(channel):
-            with channel.conn_or_acquire() as client:
-                client.zrem(CANCELLED, *task_ids)
+    with redis_of(celery) as (_, client):
+        if client:
+            client.zrem(CANCELLED, *task_ids)
 
 
 class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no type hints

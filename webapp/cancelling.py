@@ -23,14 +23,13 @@ from webapp.extensions import db
 from webapp.known import Known
 from webapp.models import Cancel, Worker
 from webapp.queries import bump, runs
-from webapp.states import OTHER
+from webapp.states import OTHER, UNSENT
 
 log = logging.getLogger(__name__)
 
 cancels = Cancel.__table__
 workers = Worker.__table__
 
-UNSENT: Final = ("new", "held", "dead")
 NEVER_SENT: Final = "cancelled before it was sent"
 NOT_SENT: Final = "cancelled after attempts to send it had failed"
 TAKEN_BACK: Final = "cancelled, and its message taken out of the queue"

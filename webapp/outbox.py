@@ -24,8 +24,8 @@ from webapp.merge import SUBMITTED
 from webapp.queries import bump, runs
 from webapp.queues import waiting
 from webapp.spans import wait_order
-from webapp.states import LIVE
-from webapp.text import NAME_MAX
+from webapp.states import LIVE, UNSENT
+from webapp.text import NAME_MAX, one_line
 
 LEASE: Final = 8.0
 """Seconds for which a publisher owns a run; afterwards the relay takes it for abandoned."""
@@ -73,14 +73,10 @@ def publish(app: Flask, message: Message) -> None:
                 **{name: value for name, value in options.items() if name not in ("retry", "serializer")},
             )
     except (QueueNotFound, SerializationError) as fault:
-        raise UnsendableError(_one_line(fault)) from fault
+        raise UnsendableError(one_line(fault)) from fault
     # A broker that is down shows as any of these, and as a bare RuntimeError from Celery itself.
     except (KombuError, CeleryError, RedisError, OSError, RuntimeError) as fault:
-        raise BrokerError(_one_line(fault)) from fault
-
-
-def _one_line(fault: BaseException) -> str:
-    return " ".join(str(fault).split())[:200] or type(fault).__name__
+        raise BrokerError(one_line(fault)) from fault
 
 
 def owner_name() -> str:
@@ -157,7 +153,7 @@ def _own(connection: Connection, ids: Sequence[int], now: float, version: int) -
 
 def take(engine: Engine, task_id: str) -> Message | None:
     """Own one run that waits or could not be sent, its attempts counted anew; None when there is nothing to send."""
-    unsent = (runs.c.task_id == task_id) & runs.c.publish_state.in_(("new", "held", "dead"))
+    unsent = (runs.c.task_id == task_id) & runs.c.publish_state.in_(UNSENT)
     with engine.begin() as connection:
         version = bump(connection)
         row = connection.execute(select(*_CLAIMED).where(unsent)).one_or_none()

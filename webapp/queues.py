@@ -7,6 +7,7 @@ import base64
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,6 +39,21 @@ def is_redis(channel: Any) -> bool:
     return hasattr(channel, "unacked_key") and hasattr(channel, "conn_or_acquire")
 
 
+@contextmanager
+def redis_of(celery: Celery) -> Iterator[tuple[Any, Any]]:
+    """Give the channel to the broker and the client of Redis behind it; both are None for other brokers.
+
+    The connection is one of the pool. Raises what the broker's driver raises.
+    """
+    with celery.connection_or_acquire() as connection:
+        channel = connection.default_channel
+        if not is_redis(channel):
+            yield None, None
+            return
+        with channel.conn_or_acquire() as client:
+            yield channel, client
+
+
 def waiting(celery: Celery, queues: Iterable[str], newest_first: bool = False) -> Waiting:
     """Return what waits in these queues, at most ``MESSAGES_MAX`` messages of each, and what no worker acknowledged.
 
@@ -45,22 +61,20 @@ def waiting(celery: Celery, queues: Iterable[str], newest_first: bool = False) -
     Redis.
     """
     found = Waiting()
-    with celery.connection_or_acquire() as connection:
-        channel = connection.default_channel
-        if not is_redis(channel):
+    with redis_of(celery) as (channel, client):
+        if client is None:
             return Waiting(complete=False)
-        with channel.conn_or_acquire() as client:
-            for queue in queues:
-                for step in channel.priority_steps:
-                    found.complete &= _read(client, channel._q_for_pri(queue, step), found.task_ids, newest_first)
-            for number, (tag, stored) in enumerate(client.hscan_iter(channel.unacked_key, count=CHUNK)):
-                if number == UNACKED_MAX:
-                    found.complete = False
-                    break
-                for task_id in _ids([stored]):
-                    if task_id not in found.task_ids:
-                        found.unacked[task_id] = tag.decode() if isinstance(tag, bytes) else tag
-            found.task_ids.update(found.unacked)
+        for queue in queues:
+            for step in channel.priority_steps:
+                found.complete &= _read(client, channel._q_for_pri(queue, step), found.task_ids, newest_first)
+        for number, (tag, stored) in enumerate(client.hscan_iter(channel.unacked_key, count=CHUNK)):
+            if number == UNACKED_MAX:
+                found.complete = False
+                break
+            for task_id in _ids([stored]):
+                if task_id not in found.task_ids:
+                    found.unacked[task_id] = tag.decode() if isinstance(tag, bytes) else tag
+        found.task_ids.update(found.unacked)
     return found
 
 
@@ -71,20 +85,16 @@ def withdraw(celery: Celery, queue: str, task_ids: Collection[str]) -> set[str]:
     worker has to tell the others.
     """
     taken: set[str] = set()
-    with celery.connection_or_acquire() as connection:
-        channel = connection.default_channel
-        if not is_redis(channel):
-            return taken
-        with channel.conn_or_acquire() as client:
-            for step in channel.priority_steps:
-                key = channel._q_for_pri(queue, step)
-                if client.llen(key) > MESSAGES_MAX:
-                    continue
-                read = ((next(_ids([message]), ""), message) for part in _parts(client, key) for message in part)
-                # All are found before the first is taken, which moves the others.
-                for task_id, message in [one for one in read if one[0] in task_ids]:
-                    if not _is_of_chord(message) and client.lrem(key, 0, message):
-                        taken.add(task_id)
+    with redis_of(celery) as (channel, client):
+        for step in channel.priority_steps if client else ():
+            key = channel._q_for_pri(queue, step)
+            if client.llen(key) > MESSAGES_MAX:
+                continue
+            read = ((next(_ids([message]), ""), message) for part in _parts(client, key) for message in part)
+            # All are found before the first is taken, which moves the others.
+            for task_id, message in [one for one in read if one[0] in task_ids]:
+                if not _is_of_chord(message) and client.lrem(key, 0, message):
+                    taken.add(task_id)
     return taken
 
 

@@ -47,6 +47,9 @@ STATES: Final[dict[str, State]] = {
 }
 DOUBTS: Final = frozenset({"LOST", "UNCERTAIN"})
 
+UNSENT: Final = ("new", "held", "dead")
+"""What the outbox says of a run whose message is on no way: nobody tried, tried in vain, given up."""
+
 LIVE, SUCCESS, FAILURE, OTHER = range(4)
 """The phases, by which a list is divided: a run's phase follows from its state."""
 GROUPS: Final[dict[str, tuple[int, str]]] = {
@@ -74,7 +77,7 @@ def phase(state: str) -> int:
 
 def is_settled(state: str) -> bool:
     """Say whether nothing more is expected of a run: it is ready, or there is named doubt about it."""
-    return state in DOUBTS or rank(state) >= READY_RANK
+    return phase(state) != LIVE
 
 
 def is_ready(state: str) -> bool:

@@ -46,6 +46,11 @@ def tidy(value: object, limit: int = NAME_MAX) -> str | None:
     return clean(cut(text, limit)) if limit > NAME_MAX else clean(text[:limit])[:limit]
 
 
+def one_line(fault: object, limit: int = 200) -> str:
+    """Return what a fault says, in one line of at most so many characters."""
+    return " ".join(str(fault).split())[:limit] or type(fault).__name__
+
+
 class Tidy(Protocol):
     """What makes a text fit to be kept: ``tidy``, or ``bounded`` where nothing has to be cleaned."""
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from webapp.errors import BrokerError
+from webapp.text import one_line
 
 # PostgreSQL says InternalError where a standby takes no writes, or a connection was ended in the middle of a change.
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, InternalError, NoConnectionFree)
@@ -18,4 +19,4 @@ BROKER_AWAY: Final = (BrokerDown, RedisError, OSError, BrokerError)
 
 def why(fault: Exception) -> str:
     """Return in one line what the database's driver said."""
-    return " ".join(str(getattr(fault, "orig", None) or fault).split())
+    return one_line(getattr(fault, "orig", None) or fault)

@@ -13,11 +13,12 @@ from flask import Flask
 from sqlalchemy import Engine, select, update
 
 from webapp.cancelled import forget, forget_soon, remember
-from webapp.cancelling import TAKEN_BACK, TOLD_AT_ONCE, UNSENT, cancels, drop, take_back
+from webapp.cancelling import TAKEN_BACK, TOLD_AT_ONCE, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
-from webapp.queries import bump, runs, workers
+from webapp.queries import bump, runs
 from webapp.queues import waiting, withdraw
-from webapp.states import is_ready
+from webapp.recorder.signs import hostnames_online
+from webapp.states import UNSENT, is_ready
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,7 @@ def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> Non
 
 def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, now: float) -> None:
     """Tell all workers, and note who answered."""
-    with engine.connect() as connection:
-        online = connection.execute(select(workers.c.hostname).where(workers.c.online)).scalars().all()
+    online = hostnames_online(engine)
     remember(celery, task_ids, now)
     # Where nobody is known to listen, nobody is waited for; whoever comes up is told then.
     asked = {"reply": True, "timeout": ANSWER_SECONDS, "limit": len(online)} if online else {}
