@@ -22,7 +22,7 @@ def ping(publisher: Celery) -> None:
     """
     try:
         with publisher.connection_for_write(connect_timeout=PING_TIMEOUT) as connection:
-            connection.ensure_connection(max_retries=1, timeout=PING_TIMEOUT)
+            connection.ensure_connection(max_retries=1, interval_start=0.05, timeout=PING_TIMEOUT)
     except (KombuError, RedisError, OSError) as fault:
         raise BrokerError(one_line(fault)) from fault
 
