@@ -106,3 +106,19 @@ def test_requirements_are_pinned_exactly() -> None:
     texts = [(ROOT / name).read_text() for name in ("requirements.txt", "requirements-dev.txt")]
     wanted = [line for text in texts for line in text.splitlines() if line and not line.startswith(("#", "-r"))]
     assert [line for line in wanted if "==" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("none", ""),
+        ("None", ""),
+        ("", "http://127.0.0.1:5555"),
+        ("https://flower.example.org/", "https://flower.example.org"),
+    ],
+)
+def test_links_to_flower_can_be_left_out(
+    text: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWER_URL", text)
+    assert load_settings(tmp_path, {})["FLOWER_URL"] == address

@@ -122,6 +122,11 @@ def test_progress_is_a_bar_with_words(app: Flask, client: FlaskClient) -> None:
         assert '<progress value="3.0" max="10.0" aria-label="3 of 10">' in page
 
 
+def test_large_progress_is_told_to_the_last_digit(app: Flask, client: FlaskClient) -> None:
+    hear("one", stored='{"status": "PROGRESS", "result": {"current": 1234567, "total": 1e7}}')
+    assert "1,234,567 of 10,000,000" in client.get("/runs/one").text
+
+
 def test_more_progress_than_there_is_to_do_is_shown_as_full(app: Flask, client: FlaskClient) -> None:
     hear("one", stored='{"status": "PROGRESS", "result": {"current": 30, "total": 10}}')
     assert "10 of 10" in client.get("/runs/one").text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,52 @@ def test_a_run_about_to_be_tried_again_shows_what_went_wrong(client: FlaskClient
     record("one", type="task-started", timestamp=999.0)
     record("one", type="task-retried", exception="ConnectionError('The line dropped')")
     assert "ConnectionError(&#39;The line dropped&#39;)" in client.get("/").text
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "-inf", "1e999", "fast"])
+def test_a_rate_that_is_no_number_is_refused(client: FlaskClient, app: Flask, rate: str) -> None:
+    record("one")
+    answer = client.post("/bulk", data={"kind": "retry", "all": "1", "rate": rate})
+    assert answer.status_code == 422
+    assert "Type how many runs a second, such as 100." in answer.text
+
+
+def test_a_run_of_an_unknown_task_is_not_offered_to_be_run_again(client: FlaskClient, app: Flask) -> None:
+    record("one", name="", args="()", kwargs="{}")
+    page = client.get("/runs/one").text
+    assert "Run again" not in page
+    assert "Edit and run" not in page
+    answer = client.post("/again", data={"task_id": "one"}, follow_redirects=True)
+    assert "Nobody has told yet which task this run is of." in answer.text
+    assert count(app) == 1
+
+
+@pytest.mark.parametrize(("threads", "places"), [("1", 0), ("2", 1), ("16", 8), ("256", 128)])
+def test_open_answers_leave_half_of_the_threads_free(
+    tmp_path: Path, new_app: Callable[[Path], Flask], monkeypatch: pytest.MonkeyPatch, threads: str, places: int
+) -> None:
+    monkeypatch.setenv("WEB_THREADS", threads)
+    app = new_app(tmp_path)
+    with app.app_context():
+        client, taken = app.test_client(), app.extensions["changes"]
+        for _ in range(places - 1):
+            assert taken.acquire(blocking=False)
+        # One that is answered gives its place back.
+        for _ in range(2 if places else 0):
+            with client.get("/changes?since=never") as answer:
+                assert "event: change" in answer.text
+        assert taken.acquire(blocking=False) is bool(places)
+        assert client.get("/changes?since=never").status_code == 204
+        db.engine.dispose()
+
+
+def test_without_flower_no_page_links_to_it(
+    tmp_path: Path, new_app: Callable[[Path], Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWER_URL", "none")
+    app = new_app(tmp_path)
+    with app.app_context():
+        record("one")
+        for path in ("/", "/runs/one"):
+            assert "Flower" not in app.test_client().get(path).text
+        db.engine.dispose()

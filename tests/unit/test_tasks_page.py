@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from webapp.extensions import db
 from webapp.ids import first_id
@@ -187,3 +190,91 @@ def test_a_decimal_is_shown_as_a_decimal(app: Flask, client: FlaskClient) -> Non
     price = {"__type__": "decimal", "__value__": "9.90"}
     task_id = launch(app, divide.name, [price, 2]).task_id
     assert "x = decimal.Decimal(&#39;9.90&#39;)" in client.get(f"/runs/{task_id}").text
+
+
+@pytest.mark.parametrize("data", [{"preset": "mine"}, {"preset": "mine", "show": "preset"}])
+def test_enter_in_the_name_of_a_preset_saves_it(client: FlaskClient, data: dict[str, str]) -> None:
+    answer = client.post("/task", data={**DIVIDE, "p.x": "8", "p.y": "2", **data})
+    assert "preset=" in answer.location
+    assert "No runs yet" in client.get("/").text
+
+
+@pytest.mark.parametrize("data", [{"preset": "mine", "run": "1"}, {"preset": " "}, {}])
+def test_run_runs_whatever_the_preset_would_be_called(client: FlaskClient, data: dict[str, str]) -> None:
+    answer = client.post("/task", data={**DIVIDE, "p.x": "8", "p.y": "2", **data})
+    assert answer.location.startswith("/runs/")
+    assert 'class="button main" name="run"' in client.get("/task?name=webapp.tasks.divide").text
+
+
+def test_a_preset_of_a_call_that_is_wrong_is_not_saved(client: FlaskClient) -> None:
+    answer = client.post("/task", data={**DIVIDE, "p.x": "eight", "p.y": "2", "preset": "mine"})
+    assert (answer.status_code, "mine" in answer.text) == (422, False)
+
+
+def test_a_link_fills_the_options(client: FlaskClient) -> None:
+    page = client.get("/task?name=webapp.tasks.divide&p.x=1&o.queue=slow&o.note=why&o.priority=high").text
+    assert 'name="o.queue" value="slow"' in page
+    assert 'name="o.note" value="why"' in page
+    assert 'id="error-o-priority"' in page
+    assert '<details class="options" id="options" open>' in page
+
+
+def test_options_of_a_link_stand_before_those_of_the_run(app: Flask, client: FlaskClient) -> None:
+    task_id = launch(app, divide.name, [3, 4], options={"queue": "slow", "priority": 3}).task_id
+    page = client.get(f"/task?name=webapp.tasks.divide&from={task_id}&o.queue=fast").text
+    assert 'name="o.queue" value="fast"' in page
+    assert 'name="o.priority" value="3"' in page
+
+
+def test_a_long_call_is_offered_by_its_beginning(app: Flask, client: FlaskClient) -> None:
+    launch(app, divide.name, ["x" * 100_000, 4])
+    page = client.get("/task?name=webapp.tasks.divide").text
+    assert "divide.apply_async(args=[&#39;xxx" in page
+    assert len(page) < 20_000
+
+
+@contextlib.contextmanager
+def asked() -> Iterator[list[str]]:
+    """Give a list of what the database is asked meanwhile."""
+    said: list[str] = []
+
+    def hear(*about: Any) -> None:
+        said.append(about[2])
+
+    event.listen(db.engine, "before_cursor_execute", hear)
+    yield said
+    event.remove(db.engine, "before_cursor_execute", hear)
+
+
+def test_a_check_while_typing_looks_for_no_calls_to_offer(app: Flask, client: FlaskClient) -> None:
+    launch(app, divide.name, [3, 4])
+    with asked() as said:
+        client.post("/task", data={**DIVIDE, "p.x": "3", "p.y": "", "show": "check"})
+    assert [text for text in said if "task_runs" in text or "presets" in text] == []
+    with asked() as said:
+        client.get("/task?name=webapp.tasks.divide")
+    assert [text for text in said if "presets" in text] != []
+
+
+def test_the_list_of_tasks_guesses_no_forms(app: Flask, client: FlaskClient) -> None:
+    def pay(order: int) -> None:
+        """Pay an order."""
+
+    known_to("celery@shop", "shop.pay", schema_of(pay))
+    with db.engine.begin() as connection:
+        many = [{"hostname": "celery@shop", "name": f"shop.task{n}", "schema_hash": None} for n in range(300)]
+        connection.execute(insert(WorkerTask.__table__), many)
+    with asked() as said:
+        page = client.get("/tasks").text
+    assert "Pay an order." in page
+    assert page.count('<a class="call"') > 300
+    assert len([text for text in said if "args" in text or "task_schemas" in text]) == 1
+    assert len(said) < 150
+
+
+def test_the_row_of_a_task_shows_no_run_of_another_whose_name_ends_so(app: Flask, client: FlaskClient) -> None:
+    known_to("celery@shop", "divide", None)
+    task_id = launch(app, divide.name, [3, 4]).task_id
+    with db.engine.begin() as connection:
+        connection.execute(update(runs).values(id=first_id(time.time() - 5 * 86400)))
+    assert client.get("/tasks").text.count(f"/runs/{task_id}") == 1
