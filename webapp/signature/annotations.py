@@ -19,12 +19,11 @@ from pydantic import PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import CoreSchema, core_schema
 
-from webapp.signature.nodes import DECIMAL_PLACES, DIGITS, Schema
+from webapp.signature.nodes import DECIMAL_PLACES, DIGITS, NAMES, Schema
+from webapp.signature.plain import shown
 
 UNKNOWN: Final = {"x-unknown": True}
 """The schema of a type that nobody can describe, inside of one that can be described."""
-NESTING_MAX: Final = 10
-"""Deepest ``list[dict[str, …]]`` in which a TypedDict is still found."""
 
 _UUIDS: Final = tuple(f"uuid{version}" for version in range(1, 9))
 _BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
@@ -62,10 +61,13 @@ class Writer(GenerateJsonSchema):
         return {**made, "propertyNames": names} if names.keys() - {"title"} and names != {"type": "string"} else made
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
-        """Return the values of an Enum; those of a Flag can be added up."""
+        """Return the values of an Enum with the names that say more than these; those of a Flag can be added up."""
         made, members = super().enum_schema(schema), schema["members"]
         if not issubclass(schema["cls"], Flag):
-            return made
+            # A member with two names is there twice.
+            values = {shown(value): (member.name, value) for member, value in zip(members, made["enum"], strict=True)}
+            names = {key: name for key, (name, value) in values.items() if _letters(str(value)) != _letters(name)}
+            return {**made, "enum": [value for _, value in values.values()], **({NAMES: names} if names else {})}
         named = ", ".join(f"{member.name} = {member.value}" for member in members)
         every = reduce(or_, (member.value for member in members), 0)
         return {"type": "integer", "minimum": 0, "maximum": every, "description": f"The sum of any of {named}."}
@@ -86,6 +88,11 @@ class Writer(GenerateJsonSchema):
     def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
         """Return a duration with its bounds."""
         return {"type": "string", "format": "duration", **_time_bounds(schema)}
+
+
+def _letters(text: str) -> str:
+    """Return what is left of a text without case, blanks and signs."""
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _time_bounds(schema: Mapping[str, Any]) -> JsonSchemaValue:
@@ -152,8 +159,8 @@ def _whole_type(function: Callable[..., Any], parameter: inspect.Parameter) -> A
     single: Any = Any if bare else _evaluated(function, parameter.annotation)
     if several and typing.get_origin(single) in (typing.Unpack, typing_extensions.Unpack):
         # The keywords are named one by one: **options: Unpack[Options].
-        return _modern(typing.get_args(single)[0])
-    single = _modern(single)
+        return _modern(typing.get_args(single)[0], {})
+    single = _modern(single, {})
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         return list[single]
     return dict[str, single] if several else single
@@ -169,18 +176,17 @@ def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
     return typing.get_type_hints(holder, names, types, include_extras=True)["value"]
 
 
-def _modern(annotation: Any, depth: int = 0) -> Any:
-    """Return an annotation whose TypedDicts pydantic accepts; before Python 3.12 those are not Python's own."""
-    if depth > NESTING_MAX:
-        return annotation
-    if typing.is_typeddict(annotation) and type(annotation).__module__ == "typing":
-        hints = typing.get_type_hints(annotation, include_extras=True)
-        fields = {name: _needed(hint, name in annotation.__required_keys__, depth) for name, hint in hints.items()}
-        return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
+def _modern(annotation: Any, made: dict[Any, Any]) -> Any:
+    """Return an annotation whose TypedDicts pydantic accepts; before Python 3.12 those are not Python's own.
+
+    ``made`` holds those that stand around it or were met before, since a TypedDict may hold itself.
+    """
+    if typing_extensions.is_typeddict(annotation):
+        return made[annotation] if annotation in made else _modern_dictionary(annotation, made)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None or origin is typing.Literal or not inner:
         return annotation
-    newer = tuple(_modern(part, depth + 1) for part in inner)
+    newer = tuple(_modern(part, made) for part in inner)
     if origin in _LISTED:
         return list.__class_getitem__(newer[0])
     if all(one is other for one, other in zip(inner, newer, strict=True)):
@@ -189,13 +195,20 @@ def _modern(annotation: Any, depth: int = 0) -> Any:
         return typing.Annotated[newer]
     if type(annotation).__name__ in ("UnionType", "_UnionGenericAlias", "Union"):
         return typing.Union[newer]  # noqa: UP007  # Made from a tuple, it has no other spelling.
-    return origin[newer]
+    return origin[newer[0] if len(newer) == 1 else newer]
 
 
-def _needed(hint: Any, wanted: bool, depth: int) -> Any:
-    """Return the type of a key of a TypedDict, marked as required or not; a mark of its own counts more."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Required, typing.NotRequired):
-        hint, wanted = typing.get_args(hint)[0], origin is typing.Required
-    newer = _modern(hint, depth + 1)
-    return typing_extensions.Required[newer] if wanted else typing_extensions.NotRequired[newer]
+def _modern_dictionary(annotation: Any, made: dict[Any, Any]) -> Any:
+    """Return a TypedDict that pydantic accepts; one that it accepts already, with all inside, as it is."""
+    newer: Any = typing_extensions.TypedDict(annotation.__name__, {})  # type: ignore[misc]
+    made[annotation] = newer
+    hints = typing_extensions.get_type_hints(annotation, include_extras=True)
+    fields = {name: _modern(hint, made) for name, hint in hints.items()}
+    if type(annotation).__module__ != "typing" and all(fields[name] is hint for name, hint in hints.items()):
+        made[annotation] = annotation
+        return annotation
+    # It is filled only now, when it may already stand inside of itself.
+    newer.__annotations__ = fields
+    for name in ("__module__", "__doc__", "__total__", "__required_keys__", "__optional_keys__"):
+        setattr(newer, name, getattr(annotation, name))
+    return newer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from typing import Any
@@ -26,7 +25,7 @@ class Filled:
 def raw_of(args: list[Any], kwargs: dict[str, Any]) -> str:
     """Return a call as the JSON that ``read_raw`` reads."""
     call = {"args": list(args), "kwargs": kwargs}
-    return json.dumps(call, ensure_ascii=False, indent=2, default=_written)
+    return plain.written(call, default=_written)
 
 
 def _written(value: Any) -> Any:
@@ -47,7 +46,7 @@ def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict
     if form.raw_only or form.guessed:
         return args, kwargs, []
     bound, errors = bind(form, args, kwargs)
-    checker = Checker(form.defs, zone)
+    checker = Checker(form.defs, zone, otherwise="Give less in one call.")
     for item in form.fields:
         if item.name in bound:
             errors += _raw_errors(item, bound[item.name], checker)

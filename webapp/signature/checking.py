@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final
@@ -16,62 +17,117 @@ DEPTH_MAX: Final = 140
 """Deepest nesting of schema and value together; a schema may contain itself."""
 FAILED_COST: Final = 100
 """What a union that nothing fits counts for; a proper call has at most a few of them."""
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "array": (list,),
+    "object": (dict,),
+    "integer": (int,),
+    "number": (int, float),
+    "null": (type(None),),
+    # Decimals and time spans are texts that may be given as numbers.
+    "string": (str, int, float),
+}
+"""The types of the values that may fit a schema of a type."""
+_WORDS: Final = {"true": True, "false": False, "null": None}
+"""What stands in the name of a value for the values that JSON has words for."""
+
+
+@dataclass(slots=True)
+class Known:
+    """What was found out about a node: what it refers to, and its alternatives by the type of the value."""
+
+    node: object
+    here: Schema
+    choices: list[Schema]
+    fitting: dict[type, list[Schema]] = field(default_factory=dict)
+    allowed: Set[object] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    texts: dict[object, str] = field(default_factory=dict)
+    said: str = ""
 
 
 @dataclass(slots=True)
 class Checker:
-    """Checks the values of one call, within a bounded amount of work; make a new one for each call."""
+    """Checks the values of one call, within a bounded amount of work; make a new one for each call.
+
+    ``otherwise`` is what to do about a call that would take more.
+    """
 
     defs: Mapping[str, Any]
     zone: tzinfo = UTC
     steps: int = field(default=STEPS_MAX)
+    otherwise: str = "Use raw JSON."
+    _known: dict[int, Known] = field(default_factory=dict, repr=False)
+    _named: dict[str, Schema] = field(default_factory=dict, repr=False)
 
     def settle(self, value: Any, node: object, where: str = "", depth: int = 0) -> Any:
         """Return the value as it has to be sent: dates and the like with kombu's tag, time spans as seconds.
 
         Raises ``WrongError`` with a message that says where in the value something is wrong, and what is right.
         """
-        self.steps -= 1
-        if self.steps < 0 or depth > DEPTH_MAX:
-            raise WrongError("This is too intricate to be checked here. Use raw JSON.")
-        here = resolved(node, self.defs)
-        if (picked := self._discriminated(value, here)) is not None:
+        self._spend(1)
+        if depth > DEPTH_MAX:
+            raise self._too_intricate()
+        known = self.known(node)
+        if (picked := self._discriminated(value, known.here)) is not None:
             return self.settle(value, picked, where, depth + 1)
-        choices = members(here, self.defs)
-        if len(choices) > 1:
-            return self._first_that_fits(value, choices, where, depth)
-        return self._one(value, choices[0] if choices else {}, where, depth)
+        if len(known.choices) > 1:
+            return self._first_that_fits(value, known, where, depth)
+        return self._one(value, known, where, depth)
 
-    def _first_that_fits(self, value: Any, choices: list[Schema], where: str, depth: int) -> Any:
+    def _spend(self, steps: int) -> None:
+        self.steps -= steps
+        if self.steps < 0:
+            raise self._too_intricate()
+
+    def _too_intricate(self) -> WrongError:
+        return WrongError(f"This is too intricate to be checked here. {self.otherwise}")
+
+    def known(self, node: object) -> Known:
+        """Return what is known of a node; each is looked at once, although each item of a list may ask for it."""
+        known = self._known.get(id(node))
+        if known is None:
+            here = resolved(node, self.defs)
+            # It keeps the node, so that no other can get its id.
+            known = self._known[id(node)] = Known(node, here, members(here, self.defs))
+        return known
+
+    def _first_that_fits(self, value: Any, known: Known, where: str, depth: int) -> Any:
         likely: list[WrongError] = []
-        for choice in choices:
+        kind = type(value)
+        if kind not in known.fitting:
+            known.fitting[kind] = [choice for choice in known.choices if _may_fit(value, choice)]
+        for choice in known.fitting[kind]:
             try:
                 return self.settle(value, choice, where, depth + 1)
             except WrongError as fault:
-                if _is_like(value, choice):
+                if is_like(value, choice):
                     likely.append(fault)
-        # Where unions stand in unions, each that fits nothing may be asked about again and again.
-        self.steps -= FAILED_COST
+        if isinstance(value, list | dict):
+            # Where unions stand in unions, each that fits nothing may be asked about again and again.
+            self._spend(FAILED_COST)
         if len(likely) == 1:
             raise likely[0]
-        raise _wrong(where, f"This must be {saying.words({'anyOf': choices}, self.defs)}.")
+        known.said = known.said or saying.words({"anyOf": known.choices}, self.defs)
+        raise _wrong(where, f"This must be {known.said}.")
 
     def _discriminated(self, value: Any, node: Schema) -> object:
         """Return the alternative that a dictionary names itself, where the schema says by which key."""
         rule = as_node(node.get("discriminator"))
         named = value.get(as_text(rule.get("propertyName"))) if isinstance(value, dict) else None
         ref = as_node(rule.get("mapping")).get(named) if isinstance(named, str) else None
-        return (
-            {"$ref": ref}
-            if isinstance(ref, str) and "discriminator" not in resolved({"$ref": ref}, self.defs)
-            else None
-        )
+        if not isinstance(ref, str):
+            return None
+        picked = self._named.setdefault(ref, {"$ref": ref})
+        return None if "discriminator" in self.known(picked).here else picked
 
-    def _one(self, value: Any, node: Schema, where: str, depth: int) -> Any:
+    def _one(self, value: Any, known: Known, where: str, depth: int) -> Any:
+        node = known.choices[0] if known.choices else {}
         name = as_text(node.get("type"))
         choices = chosen(node)
         if choices is not None:
-            if any(plain.same(value, choice) for choice in choices):
+            if known.allowed is None:
+                known.allowed = frozenset(map(mark, choices))
+            if mark(value) in known.allowed:
                 return value
             raise _wrong(where, f"This is none of the choices. {saying.advice(node, self.defs)}")
         if name == "array" or (not name and isinstance(value, list)):
@@ -91,6 +147,12 @@ class Checker:
         except WrongError as fault:
             raise _wrong(where, str(fault)) from None
 
+    def check_items(self, items: list[Any], node: Schema, where: str = "") -> None:
+        """Raise ``WrongError`` when a list of items that are all right has too many of them, or one twice."""
+        self._amount(len(items), node, "Items", "item", where)
+        if node.get("uniqueItems") is True and len({plain.shown(item) for item in items}) < len(items):
+            raise _wrong(where, "An item is given twice. Give each item once.")
+
     def _list(self, value: Any, node: Schema, where: str, depth: int) -> list[Any]:
         if not isinstance(value, list):
             raise _wrong(where, "This must be a list, such as [1, 2].")
@@ -100,10 +162,7 @@ class Checker:
         for index, item in enumerate(value):
             inner = places[index] if index < len(places) else node.get("items")
             settled.append(self.settle(item, inner, f"{where}[{index}]", depth + 1))
-        if node.get("uniqueItems") is True:
-            texts = [plain.shown(item) for item in settled]
-            if len(set(texts)) < len(texts):
-                raise _wrong(where, "An item is given twice. Give each item once.")
+        self.check_items(settled, node, where)
         return settled
 
     def _dictionary(self, value: Any, node: Schema, where: str, depth: int) -> dict[str, Any]:
@@ -126,14 +185,19 @@ class Checker:
         return settled
 
     def _name(self, name: str, node: Schema, where: str, depth: int) -> None:
-        """Check the name of a value; JSON has written it as a text if it was a number."""
+        """Check the name of a value; JSON has written it as a text if it was a number, true, false or null."""
         try:
             self.settle(name, node, "", depth + 1)
         except WrongError as fault:
             try:
-                self.settle(formats.number(name), node, "", depth + 1)
+                self.settle(_WORDS[name] if name in _WORDS else formats.number(name), node, "", depth + 1)
             except WrongError:
                 raise _wrong(where, f"The key {name} is wrong. {fault}") from None
+
+
+def mark(value: Any) -> object:
+    """Return what two JSON values share only when they are the same, where 1, 1.0 and true are three values."""
+    return (type(value), json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value)
 
 
 def _wrong(where: str, message: str) -> WrongError:
@@ -141,7 +205,13 @@ def _wrong(where: str, message: str) -> WrongError:
     return WrongError(f"At {where}: {message}" if where else message)
 
 
-def _is_like(value: Any, node: Schema) -> bool:
+def _may_fit(value: Any, node: Schema) -> bool:
+    """Tell whether a value with the type of this one may fit a schema; a choice is compared whatever its type."""
+    kinds = _KINDS.get(as_text(node.get("type")))
+    return kinds is None or chosen(node) is not None or isinstance(value, kinds)
+
+
+def is_like(value: Any, node: Schema) -> bool:
     """Tell whether a value has the JSON type that a schema asks for."""
     kinds: dict[str, type | tuple[type, ...]] = {"array": list, "object": dict, "string": str}
     kinds |= {"number": (int, float), "integer": (int, float)}

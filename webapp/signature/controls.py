@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from webapp.signature import plain
-from webapp.signature.nodes import SCALARS, Schema, as_count, as_list, as_text, chosen
+from webapp.signature.nodes import NAMES, SCALARS, Schema, as_count, as_list, as_node, as_text, chosen
+from webapp.text import tidy
 
 CHOICES_MAX: Final = 500
 """Most options of a choice; a longer one is typed."""
@@ -31,10 +32,11 @@ _FORMATS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a choice: what is submitted and shown for it, and the value that is sent."""
+    """One option of a choice: what is submitted for it, the value that is sent, and what is shown for it."""
 
     text: str
     value: Any
+    label: str
 
 
 def scalar_kind(node: Schema) -> str | None:
@@ -54,7 +56,13 @@ def options_of(node: Schema) -> tuple[Option, ...]:
     values = chosen(node) or []
     others = {plain.shown(value) for value in values if not isinstance(value, str)}
     texts = [v if isinstance(v, str) and v.strip() and v not in others else plain.shown(v) for v in values]
-    return tuple(Option(text, value) for text, value in zip(texts, values, strict=True))
+    return tuple(Option(text, value, label_of(text, value, node)) for text, value in zip(texts, values, strict=True))
+
+
+def label_of(text: str, value: Any, node: Schema) -> str:
+    """Return the text of an option with the name that its value has in the code, such as "1 (LOW)"."""
+    name = tidy(as_text(as_node(node.get(NAMES)).get(plain.shown(value))))
+    return f"{text} ({name})" if name else text
 
 
 def may_be_empty(kind: str, node: Schema) -> bool:

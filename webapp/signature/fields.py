@@ -133,6 +133,7 @@ class _Builder:
         # A group names its keys by its fields.
         said = saying.words(node, self.defs, depth=int(kind == "json"))
         title = as_text(as_node(node).get("title"))
+        options = options_of(here) if kind == "choice" else ()
         return Field(
             name,
             f"p.{path}",
@@ -141,13 +142,14 @@ class _Builder:
             here,
             label=(tidy(title) or name) if title else tidy(name) or "",
             type_text=tidy(saying.typing_words(kind, here, said, self.defs), 2_000) or "",
-            required=required,
-            default=default,
+            # A **name parameter may be left out, unless its keys are named and one of them may not.
+            required=required or (passed == KWARGS and bool(as_list(here.get("required")))),
+            default=next((option.label for option in options if option.text == default), default),
             help=note,
             passed=passed,
             nullable=nullable and passed not in (ARGS, KWARGS),
             may_be_empty=may_be_empty(kind, here) and passed not in (ARGS, KWARGS),
-            options=options_of(here) if kind == "choice" else (),
+            options=options,
             children=self._children(path, here, (*above, _mark(here))) if kind == "group" else (),
         )
 

@@ -74,7 +74,8 @@ def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
     """Return the alternatives of a node, resolved and without nesting; a node that is no union is its only one.
 
     A plain text comes late, since any text would fit it and the others would never have their turn; bytes, which any
-    text can be as well, come last. What a union says twice, or says of itself, is taken once.
+    text can be as well, come last. A date comes before a date and time, which a date alone would be too. What a union
+    says twice, or says of itself, is taken once.
     """
     found: list[Schema] = []
     seen: set[str] = set()
@@ -91,7 +92,10 @@ def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
             found.append(here)
         elif depth < HOPS_MAX:
             waiting = [*((part, depth + 1) for part in inner[:MEMBERS_MAX]), *waiting][:MEMBERS_MAX]
-    return sorted(found, key=lambda part: (part.get("format") in BINARY, is_plain_text(part)))
+    ordered = sorted(found, key=lambda part: (part.get("format") in BINARY, is_plain_text(part)))
+    place = next((at for at, part in enumerate(ordered) if part.get("format") == "date-time"), len(ordered))
+    dates = [part for part in ordered[place:] if part.get("format") == "date"]
+    return [*ordered[:place], *dates, *(part for part in ordered[place:] if part.get("format") != "date")]
 
 
 def _alternatives(node: Schema) -> list[Any]:

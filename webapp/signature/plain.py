@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from webapp.checks import DEPTH_MAX, SIZE_MAX
@@ -76,9 +77,14 @@ def check(value: Any, around: int = 0) -> None:
             waiting += [(inner, depth + 1) for inner in item]
 
 
+def size_of(text: str) -> int:
+    """Return the bytes of a text."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
 def check_size(text: str) -> None:
     """Raise ``WrongError`` when a text is longer than a worker is sent."""
-    size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    size = size_of(text)
     if size > SIZE_MAX:
         raise WrongError(f"This is {size:,} bytes long; at most {SIZE_MAX:,} can be sent.")
 
@@ -90,6 +96,14 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and bool(one == other)
+
+
+def written(value: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Return a value as JSON that ``parse`` reads: over several lines, where it is not too long because of these."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=default)
+    if size_of(text) <= SIZE_MAX:
+        return text
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=default)
 
 
 def shown(value: Any) -> str:

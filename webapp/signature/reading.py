@@ -82,6 +82,9 @@ def read_field(item: Field, submitted: Submitted, checker: Checker) -> tuple[Fie
     texts = [text for text in submitted.get(item.path, ()) if isinstance(text, str)]
     states = [text for text in submitted.get(item.state_path, ()) if text]
     joined = "\n".join(texts) if item.kind == "lines" else next(iter(texts), "")
+    if item.kind == "choice":
+        # A browser sends each end of a line as two characters, and then would find no such choice again.
+        joined = joined.replace("\r\n", "\n")
     filled = replace(item, value=joined, state=states[-1] if states else "", error="")
     try:
         if item.kind == "group":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from webapp.signature import plain
+from webapp.signature.controls import label_of
 from webapp.signature.nodes import (
     DECIMAL_PLACES,
     DIGITS,
@@ -104,7 +105,7 @@ def _one(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
     if node.get("type") == "boolean" and "enum" not in node and "const" not in node:
         return "true or false"
     if (values := chosen(node)) is not None:
-        return _choice(node, values)
+        return _choice(node, values, depth)
     name = node.get("type")
     if name == "string":
         return _text(node)
@@ -117,8 +118,10 @@ def _one(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
     return _PLAIN.get(as_text(name), "any value")
 
 
-def _choice(node: Schema, values: list[Any]) -> str:
-    named = ", ".join(value if isinstance(value, str) else plain.shown(value) for value in values[:SHOWN_MAX])
+def _choice(node: Schema, values: list[Any], depth: int) -> str:
+    texts = [(value if isinstance(value, str) else plain.shown(value), value) for value in values[:SHOWN_MAX]]
+    # A choice by itself shows the names in its options; inside of a list or the like this is their only place.
+    named = ", ".join(label_of(text, value, node) if depth else text for text, value in texts)
     more = f" and {len(values) - SHOWN_MAX} more" if len(values) > SHOWN_MAX else ""
     # Only an Enum has a title here; it does not arrive as a member but as the member's value.
     sent = f" ({as_text(node['title'])}, sent as its value)" if as_text(node.get("title")) else ""

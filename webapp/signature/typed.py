@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from webapp.signature import formats, plain, saying, tagged
-from webapp.signature.checking import Checker
+from webapp.signature.checking import Checker, Known, is_like, mark
 from webapp.signature.controls import options_of, scalar_kind
-from webapp.signature.nodes import LIKE, Schema, WrongError, as_node, as_text, is_plain_text, members, resolved
+from webapp.signature.nodes import (
+    LIKE,
+    Schema,
+    WrongError,
+    as_text,
+    chosen,
+    is_plain_text,
+    members,
+    resolved,
+)
 
 _YES: Final = ("true", "yes", "on", "1")
 _NO: Final = ("false", "no", "off", "0")
@@ -22,30 +33,31 @@ def value_of(kind: str, text: str, node: Schema, checker: Checker) -> Any:
     if kind == "union":
         return _union(text, node, checker)
     if kind == "lines":
-        return checker.settle(_lines(text, node, checker), {**node, "items": {}})
+        values = _lines(text, node, checker)
+        checker.check_items(values, node)
+        return values
     if kind == "pairs":
         return checker.settle(_pairs(text, node, checker), {**node, "additionalProperties": {}})
     if kind == "json":
         return _json(text, node, checker, listed=True)
-    return checker.settle(_scalar(kind, text, node, checker.defs), node)
+    return checker.settle(_scalar(kind, text, node, checker), node)
 
 
 def text_of(kind: str, value: Any, node: Schema, checker: Checker) -> str:
     """Return what a person types for a stored value; the value itself need not fit the schema."""
     if kind == "lines" and isinstance(value, list):
-        item = resolved(node.get("items"), checker.defs)
-        return "\n".join(_line(single, item) for single in value)
+        item = _Item.of(node.get("items"), checker)
+        return "\n".join(map(item.line, value))
     if kind == "pairs" and isinstance(value, dict):
-        item = resolved(node.get("additionalProperties"), checker.defs)
-        return "\n".join(f"{_key(key)} = {_line(single, item)}" for key, single in value.items())
+        item = _Item.of(node.get("additionalProperties"), checker)
+        return "\n".join(f"{_key(key)} = {item.line(single)}" for key, single in value.items())
     if kind == "choice":
-        options = [option for option in options_of(node) if plain.same(option.value, value)]
-        return options[0].text if options else _single(value)
+        return _with_options(node, checker).texts.get(mark(value), _single(value))
     if kind in ("json", "union"):
         bare = tagged.untagged(value)
         if isinstance(bare, str) and not _needs_quotes(kind, bare, value, node, checker):
             return bare
-        return json.dumps(bare, ensure_ascii=False, indent=2)
+        return plain.written(bare)
     return _single(value)
 
 
@@ -55,9 +67,9 @@ def _single(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _scalar(kind: str, text: str, node: Schema, defs: Mapping[str, Any]) -> Any:
+def _scalar(kind: str, text: str, node: Schema, checker: Checker) -> Any:
     if kind == "choice":
-        return _choice(text, node, defs)
+        return _choice(text, node, checker)
     try:
         if kind == "integer":
             return formats.whole(text)
@@ -66,20 +78,38 @@ def _scalar(kind: str, text: str, node: Schema, defs: Mapping[str, Any]) -> Any:
     except WrongError as fault:
         # The example has to be within the bounds of this very field.
         said, found, _ = str(fault).partition(" Type ")
-        raise WrongError(f"{said} {saying.advice(node, defs)}" if found else said) from None
+        raise WrongError(f"{said} {saying.advice(node, checker.defs)}" if found else said) from None
     return text.replace("\r\n", "\n") if kind in ("text", "long") else text
 
 
-def _choice(text: str, node: Schema, defs: Mapping[str, Any]) -> Any:
-    options = options_of(node)
-    for option in options:
-        if option.text in (text, text.strip()):
-            return option.value
+def _choice(text: str, node: Schema, checker: Checker) -> Any:
+    known = _with_options(node, checker)
+    lines = _joined(text)
+    # One choice may be another with blanks around it.
+    for wanted in (lines, lines.strip()):
+        if wanted in known.options:
+            return known.options[wanted]
     word = text.strip().lower()
-    for option in options:
-        if isinstance(option.value, bool) and word in (_YES if option.value else _NO):
-            return option.value
-    raise WrongError(f"This is none of the choices. {saying.advice(node, defs)}")
+    for value in (True, False):
+        if word in (_YES if value else _NO) and any(option is value for option in known.options.values()):
+            return value
+    raise WrongError(f"This is none of the choices. {saying.advice(node, checker.defs)}")
+
+
+def _with_options(node: Schema, checker: Checker) -> Known:
+    """Return what is known of a choice, with its values by their texts and its texts by their values."""
+    known = checker.known(node)
+    if not known.options:
+        for option in reversed(options_of(node)):
+            # A browser sends each end of a line as two characters.
+            known.options[_joined(option.text)] = option.value
+            known.texts[mark(option.value)] = option.text
+    return known
+
+
+def _joined(text: str) -> str:
+    """Return a text whose lines end as Python's do, whatever sent it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _union(text: str, node: Schema, checker: Checker) -> Any:
@@ -119,17 +149,47 @@ def _unquoted(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _item(text: str, node: Schema, checker: Checker) -> Any:
-    kind = scalar_kind(node)
-    if kind is None:
-        return _json(text.strip(), node, checker)
-    quoted = _unquoted(text) if kind == "text" else None
-    return value_of(kind, text.strip() if quoted is None else quoted, node, checker)
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One value of many that are typed below each other, each on its own line."""
+
+    kind: str | None
+    node: Schema
+    checker: Checker
+
+    @classmethod
+    def of(cls, node: object, checker: Checker) -> _Item:
+        """Return how the values of a node are typed."""
+        here = resolved(node, checker.defs)
+        return cls(scalar_kind(here), here, checker)
+
+    def read(self, text: str) -> Any:
+        """Return the value of a line; a text in quotes may be one that a line would change."""
+        bare = text.strip()
+        if self.kind is None:
+            return _json(bare, self.node, self.checker)
+        if self.kind == "choice" and bare in _with_options(self.node, self.checker).options:
+            return value_of(self.kind, bare, self.node, self.checker)
+        quoted = _unquoted(text) if self.kind in ("text", "choice") else None
+        return value_of(self.kind, bare if quoted is None else quoted, self.node, self.checker)
+
+    def line(self, value: Any) -> str:
+        """Return a value as one line; a text that a line would change is quoted."""
+        text = text_of("choice", value, self.node, self.checker) if self.kind == "choice" else _single(value)
+        if self.kind not in ("text", "choice"):
+            return text
+        kept = _is_simple(text) and (self.kind == "choice" or _unquoted(text) is None)
+        return text if kept else json.dumps(text)
+
+
+def _is_simple(text: str) -> bool:
+    """Tell whether a text is one line that nothing is taken from."""
+    return bool(text) and text.strip() == text and len(text.splitlines()) == 1
 
 
 def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
-    item = resolved(node.get("items"), checker.defs)
-    if text.strip().startswith("[") and not is_plain_text(item):
+    item = _Item.of(node.get("items"), checker)
+    if text.strip().startswith("[") and not is_plain_text(item.node):
         try:
             return list(checker.settle(plain.parse(text), node))
         except plain.NotJsonError as fault:
@@ -139,14 +199,14 @@ def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
-                values.append(_item(line, item, checker))
+                values.append(item.read(line))
             except WrongError as fault:
                 raise WrongError(f"Line {number}: {fault}") from None
     return values
 
 
 def _pairs(text: str, node: Schema, checker: Checker) -> dict[str, Any]:
-    item = resolved(node.get("additionalProperties"), checker.defs)
+    item = _Item.of(node.get("additionalProperties"), checker)
     if text.strip().startswith("{"):
         return dict(checker.settle(plain.parse(text), node))
     values: dict[str, Any] = {}
@@ -157,7 +217,7 @@ def _pairs(text: str, node: Schema, checker: Checker) -> dict[str, Any]:
             name, rest = _divided(line)
             if name in values:
                 raise WrongError(f"The name {name} is given twice. Give each name once.")
-            values[name] = _item(rest, item, checker)
+            values[name] = item.read(rest)
         except WrongError as fault:
             raise WrongError(f"Line {number}: {fault}") from None
     if tagged.is_tagged(values):
@@ -199,13 +259,16 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
         if meant and not (fault.more and listed and saying.is_listed(node)):
             raise
         if like:
-            return _unquoted_like(text, like, checker.defs)
+            return _unquoted_like(text, like, checker)
     else:
         try:
             return checker.settle(value, node)
-        except WrongError:
+        except WrongError as fault:
+            if listed and saying.is_listed(node) and _is_item(value, node, checker.defs):
+                with suppress(WrongError):
+                    return checker.settle([value], node)
             if meant:
-                raise
+                raise fault from None
     if listed and saying.is_listed(node):
         return value_of("lines", text, node, checker)
     if listed and node.get("type") == "object":
@@ -213,23 +276,26 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
     return checker.settle(text.replace("\r\n", "\n"), node)
 
 
-def _unquoted_like(text: str, like: str, defs: Mapping[str, Any]) -> Any:
+def _is_item(value: Any, node: Schema, defs: Mapping[str, Any]) -> bool:
+    """Tell whether JSON that is not the list that a node wants may be the only item of that list.
+
+    Where items may be anything, a dictionary is rather a mistake; and a list with a list inside is meant as the whole.
+    """
+    parts = members(node.get("items"), defs)
+    if not isinstance(value, list | dict):
+        return True
+    if not value or not all(part.get("type") or chosen(part) for part in parts):
+        return False
+    return isinstance(value, dict) or not any(is_like(inner, part) for inner in value for part in parts)
+
+
+def _unquoted_like(text: str, like: str, checker: Checker) -> Any:
     try:
-        return _scalar("choice" if like == "boolean" else "number", text, {"type": like}, defs)
+        return _scalar("choice" if like == "boolean" else "number", text, {"type": like}, checker)
     except WrongError as fault:
         raise WrongError(f"{fault} A text has to stand in quotes.") from None
 
 
 def _key(name: Any) -> str:
     text = str(name)
-    simple = text.strip() == text and len(text.splitlines()) == 1 and not {"=", '"', "{"} & set(text)
-    return text if simple else json.dumps(text, ensure_ascii=False)
-
-
-def _line(value: Any, node: Schema) -> str:
-    """Return an item as one line; a text that a line would change is quoted."""
-    text = _single(value)
-    if scalar_kind(as_node(node)) != "text":
-        return text
-    simple = text.strip() == text and text and len(text.splitlines()) == 1 and _unquoted(text) is None
-    return text if simple else json.dumps(text)
+    return text if _is_simple(text) and not {"=", '"', "{"} & set(text) else json.dumps(text, ensure_ascii=False)
