@@ -48,8 +48,8 @@ def _after(place: str, function: Function) -> Function:
 
 
 launching.bump = _before("web-before-commit", launching.bump)
-launching.publish = _before("web-after-commit", _after("web-after-publish", launching.publish))
-outbox.publish = _after("relay-after-publish", outbox.publish)
+launching._send = _before("web-after-commit", launching._send)
+outbox.publish = _after("relay-after-publish", _after("web-after-publish", outbox.publish))
 writer._Plan.carry_out = _after("recorder-before-commit", writer._Plan.carry_out)  # type: ignore[method-assign]
 batch.record_each = _after("recorder-before-acknowledging", batch.record_each)
 
