@@ -106,6 +106,12 @@ def test_times_are_in_the_zone_of_the_viewer(visit: Opener, ledger: Ledger) -> N
     expect(page.locator("td.when")).to_have_text("15 Nov 03:43:20")
 
 
+def test_the_hour_after_midnight_is_zero_for_americans_too(visit: Opener, ledger: Ledger) -> None:
+    ledger.put(**succeeded(created_at=1_700_006_400.0))  # 00:00:00 in UTC
+    page = visit(ledger.url, timezone_id="UTC", locale="en-US").page
+    expect(page.locator("td.when")).to_have_text("Nov 15 00:00:00")
+
+
 def test_a_time_tells_exact_utc_when_it_is_pointed_at(visit: Opener, ledger: Ledger) -> None:
     ledger.put(**succeeded(created_at=1_700_000_000.25))
     page = visit(ledger.url).page

@@ -153,6 +153,21 @@ def test_on_a_phone_a_whole_card_opens_its_run(visit: Opener, ledger: Ledger) ->
     expect(page).to_have_url(f"{ledger.url}/runs/{task_id}")
 
 
+def test_on_a_phone_the_numbers_are_there(visit: Opener, ledger: Ledger) -> None:
+    ledger.put(**succeeded(runtime=5.0))
+    page = visit(ledger.url, phone=True).page
+    expect(page.get_by_text("5.00 s")).to_be_visible()
+    page.goto(f"{ledger.url}/tasks")
+    cell = page.locator("tr", has_text="webapp.tasks.divide_many").locator("td.number").first
+    expect(cell).to_be_visible()
+    assert cell.evaluate("element => getComputedStyle(element, '::before').content") == '"Ran"'
+    name = page.locator("tr", has_text="webapp.tasks.divide_many").locator("td.what").bounding_box()
+    number = cell.bounding_box()
+    assert name is not None
+    assert number is not None
+    assert name["y"] < number["y"]
+
+
 def lightness(page: Page, selector: str, name: str) -> float:
     """Return how light a colour is, from 0 to 255."""
     color = page.locator(selector).evaluate("(element, name) => getComputedStyle(element)[name]", name)

@@ -79,6 +79,24 @@ def test_from_and_to_are_in_the_viewers_zone(visit: Opener, ledger: Ledger) -> N
     expect(page.locator(".empty")).to_contain_text("No run fits")
 
 
+def test_a_form_names_the_zone_in_which_its_times_are_read(visit: Opener, ledger: Ledger) -> None:
+    ledger.put(**succeeded())
+
+    def named(path: str) -> set[str]:
+        page = visit(ledger.url + path, timezone_id="Asia/Tokyo").page
+        expect(page.locator("html")).to_have_class("scripted")
+        names = set(page.locator(".typed-zone").all_text_contents())
+        assert names == {page.locator("[data-zone]").input_value()}
+        return names
+
+    assert named("/") == {"Asia/Tokyo"}
+    assert named("/?zone=America/Lima") == {"America/Lima"}
+    assert named("/?zone=Nowhere/Land") == {"Asia/Tokyo"}
+    assert named("/?start=2026-01-01T00:00") == {"UTC"}
+    assert named("/task?name=webapp.tasks.divide") == {"Asia/Tokyo"}
+    assert named("/task?name=webapp.tasks.divide&zone=America/Lima") == {"America/Lima"}
+
+
 def test_without_script_the_filters_are_a_form(visit: Opener, ledger: Ledger) -> None:
     ledger.put(succeeded(), failed())
     page = visit(ledger.url, script=False).page

@@ -151,3 +151,13 @@ def test_a_preset_is_kept_and_fills_the_form(visit: Opener, stack: Stack) -> Non
     expect(page.get_by_label("x number")).to_have_value("7")
     page.get_by_role("button", name="Remove the preset seven by eight").click()
     expect(page.get_by_role("link", name="seven by eight")).to_have_count(0)
+
+
+def test_enter_in_the_name_of_a_preset_saves_it_and_starts_nothing(visit: Opener, ledger: Ledger) -> None:
+    page = visit(ledger.url + DIVIDE + "&p.x=8&p.y=2").page
+    page.get_by_text("Save as a preset").click()
+    page.get_by_label("Name").fill("eight halves")
+    page.get_by_label("Name").press("Enter")
+    expect(page.get_by_role("link", name="eight halves")).to_be_visible()
+    page.goto(ledger.url)
+    expect(page.locator(".empty")).to_contain_text("No runs yet")
