@@ -107,7 +107,7 @@ def test_runs_are_run_again_and_cancelled_once_each(experiment: Experiment, coun
     assert new.isdisjoint(checker.truth())
     # As if the ten minutes had passed after which they are looked at again.
     with stack.database() as database:
-        database.execute("UPDATE cancels SET due_at = 1")
+        database.execute("UPDATE cancels SET due_at = 1, requested_at = requested_at - 601")
     still_open = "SELECT count(*) FROM cancels WHERE ended_at IS NULL"
     wait_until(lambda: stack.query(still_open) == [(0,)], "all cancels have ended", 60 + patience)
     assert checker.redis.zcard("vase.cancelled") == 0

@@ -18,7 +18,7 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs
 from webapp.queues import waiting, withdraw
 from webapp.recorder.signs import hostnames_online
-from webapp.states import UNSENT, is_ready
+from webapp.states import DOUBTS, UNSENT, is_ready
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,9 @@ def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> se
 
 
 def _vanished(app: Flask, rows: Sequence[Any], now: float) -> set[str]:
-    """Return which of those that are said to be revoked have had no message for long: an emptied queue, say."""
-    doubtful = [row for row in rows if row.state == "REVOKED" and now - row.requested_at > DOUBTFUL_SECONDS]
+    """Return which of those that are said to be revoked, or in doubt, have had no message for long: an emptied queue,
+    say, or a recorder that was killed when it had just taken the message out."""
+    doubtful = [row for row in rows if row.state in {"REVOKED", *DOUBTS} and now - row.requested_at > DOUBTFUL_SECONDS]
     if not doubtful:
         return set()
     default = celery_of(app).conf.task_default_queue
