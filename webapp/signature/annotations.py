@@ -6,7 +6,7 @@ import inspect
 import json
 import typing
 import warnings
-from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Reversible
 from datetime import date, time, timedelta
 from enum import Flag
 from functools import reduce
@@ -27,7 +27,7 @@ UNKNOWN: Final = {"x-unknown": True}
 
 _UUIDS: Final = tuple(f"uuid{version}" for version in range(1, 9))
 _BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-_LISTED: Final = (Collection, Container, Iterator)
+_LISTED: Final = (Collection, Container, Iterator, Reversible)
 """What pydantic does not know, and a list is."""
 
 
@@ -45,6 +45,10 @@ class Writer(GenerateJsonSchema):
         """Return that the name of a field is title enough."""
         return False
 
+    def field_is_present(self, field: Any) -> bool:
+        """Return whether a value may be given for a field; a dataclass makes some of them by itself."""
+        return field.get("init") is not False and super().field_is_present(field)
+
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         """Return a text in the format "decimal", with its bounds as numbers."""
         keywords = {**_BOUNDS, "multiple_of": "multipleOf"}
@@ -58,7 +62,9 @@ class Writer(GenerateJsonSchema):
         """Return a dictionary with the type of its keys, which JSON makes texts, where that is not any text."""
         made = super().dict_schema(schema)
         names = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
-        return {**made, "propertyNames": names} if names.keys() - {"title"} and names != {"type": "string"} else made
+        # JSON has no way to write a tuple as a name, so that nothing at all would fit.
+        told = names.keys() - {"title"} and names != {"type": "string"} and names.get("type") not in ("array", "object")
+        return {**made, "propertyNames": names} if told else made
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
         """Return the values of an Enum with the names that say more than these; those of a Flag can be added up."""
@@ -157,9 +163,12 @@ def _whole_type(function: Callable[..., Any], parameter: inspect.Parameter) -> A
     several = parameter.kind is inspect.Parameter.VAR_KEYWORD
     bare = parameter.annotation is inspect.Parameter.empty
     single: Any = Any if bare else _evaluated(function, parameter.annotation)
-    if several and typing.get_origin(single) in (typing.Unpack, typing_extensions.Unpack):
-        # The keywords are named one by one: **options: Unpack[Options].
+    if typing.get_origin(single) in (typing.Unpack, typing_extensions.Unpack):
+        # All are described together, as in **options: Unpack[Options] or *pair: Unpack[tuple[int, str]].
         return _modern(typing.get_args(single)[0], {})
+    if getattr(single, "__unpacked__", False) is True:
+        # The same, written as *pair: *tuple[int, str].
+        return _modern(tuple.__class_getitem__(typing.get_args(single)), {})
     single = _modern(single, {})
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         return list[single]
@@ -183,6 +192,9 @@ def _modern(annotation: Any, made: dict[Any, Any]) -> Any:
     """
     if typing_extensions.is_typeddict(annotation):
         return made[annotation] if annotation in made else _modern_dictionary(annotation, made)
+    if annotation is typing.LiteralString:
+        # It is a text to all but those who check types.
+        return str
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None or origin is typing.Literal or not inner:
         return annotation

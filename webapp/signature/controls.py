@@ -19,6 +19,7 @@ _LONG_NAMES: Final = frozenset(
     "message notes prompt query script source sql statement summary template text transcript xml yaml".split()
 )
 _LONG_FORMATS: Final = frozenset({"textarea", "multiline", "multi-line", "long", "html", "markdown"})
+_SHORT_FORMATS: Final = frozenset({"uri", "email", "hostname"})
 _LONG_WORDS: Final = ("multiline", "multi-line", "several lines", "multiple lines", "long text", "paragraph")
 _FORMATS: Final = {
     "date": "date",
@@ -51,15 +52,18 @@ def scalar_kind(node: Schema) -> str | None:
     return _FORMATS.get(as_text(node.get("format")), "text") if name == "string" else None
 
 
-def options_of(node: Schema) -> tuple[Option, ...]:
-    """Return the options of a choice; a text is quoted where it could be taken for another option or for blank."""
-    values = chosen(node) or []
+def options_of(node: Schema, most: int | None = None) -> tuple[Option, ...]:
+    """Return the options of a choice; a text is quoted where it could be taken for another option or for blank.
+
+    Where only the first few are wanted, ``most`` says how many.
+    """
+    values = (chosen(node) or [])[:most]
     others = {plain.shown(value) for value in values if not isinstance(value, str)}
     texts = [v if isinstance(v, str) and v.strip() and v not in others else plain.shown(v) for v in values]
-    return tuple(Option(text, value, label_of(text, value, node)) for text, value in zip(texts, values, strict=True))
+    return tuple(Option(text, value, _label(text, value, node)) for text, value in zip(texts, values, strict=True))
 
 
-def label_of(text: str, value: Any, node: Schema) -> str:
+def _label(text: str, value: Any, node: Schema) -> str:
     """Return the text of an option with the name that its value has in the code, such as "1 (LOW)"."""
     name = tidy(as_text(as_node(node.get(NAMES)).get(plain.shown(value))))
     return f"{text} ({name})" if name else text
@@ -78,7 +82,8 @@ def may_be_empty(kind: str, node: Schema) -> bool:
 def is_long(name: str, node: Schema, note: str) -> bool:
     """Tell whether a text needs a large box: its format, length or name says so, or the words about it."""
     most = as_count(node.get("maxLength"))
-    if as_text(node.get("format")) in _LONG_FORMATS or (most or 0) > LONG_FROM:
+    form = as_text(node.get("format"))
+    if form in _LONG_FORMATS or ((most or 0) > LONG_FROM and form not in _SHORT_FORMATS):
         return True
     if most is not None:
         return False

@@ -11,6 +11,7 @@ from webapp.signature.controls import Option, is_long, may_be_empty, options_of,
 from webapp.signature.nodes import (
     Schema,
     WrongError,
+    as_count,
     as_list,
     as_node,
     as_text,
@@ -142,8 +143,7 @@ class _Builder:
             here,
             label=(tidy(title) or name) if title else tidy(name) or "",
             type_text=tidy(saying.typing_words(kind, here, said, self.defs), 2_000) or "",
-            # A **name parameter may be left out, unless its keys are named and one of them may not.
-            required=required or (passed == KWARGS and bool(as_list(here.get("required")))),
+            required=required or _is_needed(passed, here),
             default=next((option.label for option in options if option.text == default), default),
             help=note,
             passed=passed,
@@ -190,6 +190,11 @@ class _Builder:
             )
             for name, inner in as_node(node.get("properties")).items()
         )
+
+
+def _is_needed(passed: str, node: Schema) -> bool:
+    """Tell whether ``*args`` or ``**kwargs`` may not be left out, since what is in them is said one by one."""
+    return passed in (ARGS, KWARGS) and bool(as_list(node.get("required")) or as_count(node.get("minItems")))
 
 
 def _mark(node: Schema) -> str:

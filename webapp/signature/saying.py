@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from webapp.signature import plain
-from webapp.signature.controls import label_of
+from webapp.signature.controls import options_of
 from webapp.signature.nodes import (
     DECIMAL_PLACES,
     DIGITS,
@@ -119,9 +118,8 @@ def _one(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
 
 
 def _choice(node: Schema, values: list[Any], depth: int) -> str:
-    texts = [(value if isinstance(value, str) else plain.shown(value), value) for value in values[:SHOWN_MAX]]
     # A choice by itself shows the names in its options; inside of a list or the like this is their only place.
-    named = ", ".join(label_of(text, value, node) if depth else text for text, value in texts)
+    named = ", ".join(option.label if depth else option.text for option in options_of(node, SHOWN_MAX))
     more = f" and {len(values) - SHOWN_MAX} more" if len(values) > SHOWN_MAX else ""
     # Only an Enum has a title here; it does not arrive as a member but as the member's value.
     sent = f" ({as_text(node['title'])}, sent as its value)" if as_text(node.get("title")) else ""
