@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Mapping
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -22,6 +25,12 @@ from webapp.signature.tagged import write
 
 class Row(BaseModel):
     a: int
+
+
+@dataclass
+class Dated:
+    a: int
+    b: int = field(default=1, init=False)
 
 
 class Level(IntEnum):
@@ -80,7 +89,23 @@ ARRIVES: list[tuple[Any, str, Any]] = [
     (Literal["a", "a "], " a", "a"),
     (State, "two\r\nlines", "two\nlines"),
     (Level, "2", 2),
+    (list[Literal["a", "a "]], 'a\n"a "', ["a", "a "]),
+    (list[Literal["1", 1]], '"1"\n1', ["1", 1]),
+    (int | Literal["a", "a "], "a ", "a "),
+    (timedelta | bytes, "base64:MQ==", write(b"1")),
+    (timedelta | bytes, "5 min", 300),
+    (dict[date, list[date]], '2024-01-01 = ["2024-01-02"]', {"2024-01-01": [write(date(2024, 1, 2))]}),
+    (dict[tuple[int, int], str], "1,2 = a", {"1,2": "a"}),
+    (typing.LiteralString, "a", "a"),
 ]
+
+
+def test_raw_json_may_say_which_of_two_types_is_meant() -> None:
+    form = form_for(date | str | bytes)
+    for value in ("2024-01-01", write(date(2024, 1, 1)), write(b"2024-01-01")):
+        assert read_raw(raw_of([value], {}), form) == ([value], {}, [])
+    assert read_raw(raw_of([write(Decimal(1))], {}), form)[2] != []
+    assert read_raw(raw_of([write(b"1")], {}), form_for(dict[str, Any]))[2] != []
 
 
 @pytest.mark.parametrize(("annotation", "text", "value"), ARRIVES, ids=lambda part: repr(part)[:40])
@@ -142,6 +167,22 @@ def test_keywords_that_are_needed_are_asked_for() -> None:
     assert read(form, {"p.options.size": ["1"]}).kwargs == {"size": 1}
     assert read_raw("{}", form)[2] == ["options is missing."]
     assert read_raw('{"kwargs": {"size": 1}}', form)[2] == []
+
+
+def test_what_a_dataclass_makes_by_itself_has_no_field() -> None:
+    assert [child.name for child in form_for(Dated).fields[0].children] == ["a"]
+
+
+def test_starred_arguments_are_asked_for_one_by_one() -> None:
+    def task(*pair: *tuple[int, str]) -> None: ...
+
+    task.__annotations__ = {"pair": Unpack[tuple[int, str]]}
+    form = form_of(schema_of(task))
+    assert read(form, {"p.pair": ['[1, "a"]']}).args == [1, "a"]
+    assert "exactly 2 items" in read(form, {"p.pair": ["[1]"]}).form.fields[0].error
+    assert "This is needed" in read(form, {}).form.fields[0].error
+    task.__annotations__ = {"pair": next(iter(tuple[int, ...]))}
+    assert read(form_of(schema_of(task)), {"p.pair": ["1\n2"]}).args == [1, 2]
 
 
 DICTIONARIES: list[tuple[Any, Mapping[str, str], Any]] = [

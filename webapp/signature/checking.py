@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
-from webapp.signature import formats, plain, saying, scalars
+from webapp.signature import formats, plain, saying, scalars, tagged
 from webapp.signature.nodes import Schema, WrongError, as_list, as_node, as_text, chosen, members, resolved
 
 STEPS_MAX: Final = 300_000
@@ -49,12 +49,14 @@ class Known:
 class Checker:
     """Checks the values of one call, within a bounded amount of work; make a new one for each call.
 
-    ``otherwise`` is what to do about a call that would take more.
+    With ``exact``, values are taken as they are sent: dates and the like have their tag already, and what would have to
+    be converted is wrong. ``otherwise`` is what to do about a call that would take more work.
     """
 
     defs: Mapping[str, Any]
     zone: tzinfo = UTC
     steps: int = field(default=STEPS_MAX)
+    exact: bool = False
     otherwise: str = "Use raw JSON."
     _known: dict[int, Known] = field(default_factory=dict, repr=False)
     _named: dict[str, Schema] = field(default_factory=dict, repr=False)
@@ -93,16 +95,18 @@ class Checker:
 
     def _first_that_fits(self, value: Any, known: Known, where: str, depth: int) -> Any:
         likely: list[WrongError] = []
-        kind = type(value)
+        # What has a tag was a text.
+        seen = "" if self.exact and tagged.is_tagged(value) else value
+        kind = type(seen)
         if kind not in known.fitting:
-            known.fitting[kind] = [choice for choice in known.choices if _may_fit(value, choice)]
+            known.fitting[kind] = [choice for choice in known.choices if _may_fit(seen, choice)]
         for choice in known.fitting[kind]:
             try:
                 return self.settle(value, choice, where, depth + 1)
             except WrongError as fault:
-                if is_like(value, choice):
+                if is_like(seen, choice):
                     likely.append(fault)
-        if isinstance(value, list | dict):
+        if isinstance(seen, list | dict):
             # Where unions stand in unions, each that fits nothing may be asked about again and again.
             self._spend(FAILED_COST)
         if len(likely) == 1:
@@ -130,16 +134,29 @@ class Checker:
             if mark(value) in known.allowed:
                 return value
             raise _wrong(where, f"This is none of the choices. {saying.advice(node, self.defs)}")
+        if self.exact and tagged.is_tagged(value) and name not in ("array", "object"):
+            return self._tagged(value, node, where)
         if name == "array" or (not name and isinstance(value, list)):
             return self._list(value, node, where, depth)
         if name == "object" or (not name and isinstance(value, dict)):
             return self._dictionary(value, node, where, depth)
         if name == "null" and value is not None:
             raise _wrong(where, "This must be None.")
+        return self._scalar(value, value, node, where)
+
+    def _tagged(self, value: dict[str, Any], node: Schema, where: str) -> Any:
+        text = tagged.text_of(tagged.read(value))
+        return self._scalar(text, value, node, where) if as_text(node.get("type")) else value
+
+    def _scalar(self, value: Any, given: Any, node: Schema, where: str) -> Any:
         try:
-            return scalars.settle(value, node, self.defs, self.zone)
+            settled = scalars.settle(value, node, self.defs, self.zone)
         except WrongError as fault:
             raise _wrong(where, str(fault)) from None
+        if self.exact and not plain.same(settled, given):
+            said = saying.words(node, self.defs)
+            raise _wrong(where, f"this would not arrive as {said}. Write {plain.shown(settled)[:300]}.")
+        return settled
 
     def _amount(self, count: int, node: Schema, keyword: str, thing: str, where: str) -> None:
         try:
@@ -166,7 +183,7 @@ class Checker:
         return settled
 
     def _dictionary(self, value: Any, node: Schema, where: str, depth: int) -> dict[str, Any]:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or (self.exact and tagged.is_tagged(value)):
             raise _wrong(where, 'This must be a dictionary, such as {"name": "Ada"}.')
         self._amount(len(value), node, "Properties", "key", where)
         known, other = as_node(node.get("properties")), node.get("additionalProperties")
@@ -186,6 +203,8 @@ class Checker:
 
     def _name(self, name: str, node: Schema, where: str, depth: int) -> None:
         """Check the name of a value; JSON has written it as a text if it was a number, true, false or null."""
+        # A name has no tag, whatever it stands for.
+        exact, self.exact = self.exact, False
         try:
             self.settle(name, node, "", depth + 1)
         except WrongError as fault:
@@ -193,6 +212,8 @@ class Checker:
                 self.settle(_WORDS[name] if name in _WORDS else formats.number(name), node, "", depth + 1)
             except WrongError:
                 raise _wrong(where, f"The key {name} is wrong. {fault}") from None
+        finally:
+            self.exact = exact
 
 
 def mark(value: Any) -> object:

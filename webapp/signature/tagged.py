@@ -72,8 +72,13 @@ def text_of(value: Stamp) -> str:
     except UnicodeDecodeError:
         text = ""
     # A blank field would say that no bytes are given at all.
-    encoded = not text or text.startswith("base64:")
-    return "base64:" + base64.b64encode(value).decode() if encoded else text
+    return encoded(write(value)) if not text or text.startswith("base64:") else text
+
+
+def encoded(value: object) -> str:
+    """Return tagged bytes as they are typed where their text would be taken for something else, else nothing."""
+    octets = read(value) if isinstance(value, dict) and is_tagged(value) else None
+    return "base64:" + base64.b64encode(octets).decode() if isinstance(octets, bytes) else ""
 
 
 def untagged(value: Any) -> Any:

@@ -55,9 +55,12 @@ def text_of(kind: str, value: Any, node: Schema, checker: Checker) -> str:
         return _with_options(node, checker).texts.get(mark(value), _single(value))
     if kind in ("json", "union"):
         bare = tagged.untagged(value)
-        if isinstance(bare, str) and not _needs_quotes(kind, bare, value, node, checker):
-            return bare
-        return plain.written(bare)
+        quoted = plain.written(bare)
+        if not isinstance(bare, str):
+            return quoted
+        ways = (bare, quoted, tagged.encoded(value))
+        safe = (text for text in ways if text.strip() and _comes_back(kind, text, value, node, checker))
+        return next(safe, bare if kind == "union" else quoted)
     return _single(value)
 
 
@@ -118,6 +121,10 @@ def _union(text: str, node: Schema, checker: Checker) -> Any:
     texts = [part for part in parts if part.get("type") == "string" and "format" not in part]
     if texts and (quoted := _unquoted(text)) is not None:
         return checker.settle(quoted, {"anyOf": texts} if len(texts) > 1 else texts[0])
+    # One choice may be another with blanks around it.
+    for part in parts if text.strip() != text else ():
+        if scalar_kind(part) == "choice" and text in (known := _with_options(part, checker)).options:
+            return known.options[text]
     for part in parts:
         if part.get("type") == "boolean" and text.strip().lower() not in ("true", "false"):
             # What else may stand for yes or no is rather the number or the text that it is.
@@ -129,12 +136,12 @@ def _union(text: str, node: Schema, checker: Checker) -> Any:
     raise WrongError(f"This must be {saying.words(node, checker.defs)}.")
 
 
-def _needs_quotes(kind: str, text: str, value: Any, node: Schema, checker: Checker) -> bool:
-    """Tell whether a text that is typed as it stands would not come back as the value it stands for."""
+def _comes_back(kind: str, text: str, value: Any, node: Schema, checker: Checker) -> bool:
+    """Tell whether a text would be read as the value that it stands for."""
     try:
-        return not text.strip() or not plain.same(value_of(kind, text, node, checker), value)
+        return plain.same(value_of(kind, text, node, checker), value)
     except WrongError:
-        return kind == "json"
+        return False
 
 
 def _unquoted(text: str) -> str | None:
