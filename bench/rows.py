@@ -61,7 +61,15 @@ def change_one(stack: Stack) -> None:
 def _row(at: float, state: str, task: str, args: str, more: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(BLANK)
     row |= {"task_id": str(uuid.uuid4()), "name": f"webapp.tasks.{task}", "args": args, "kwargs": "{}"}
-    row |= {"id": new_id(at), "state": state, "phase": phase(state), "state_at": at, "created_at": at, "changed": 900, "clock": 0}
+    row |= {
+        "id": new_id(at),
+        "state": state,
+        "phase": phase(state),
+        "state_at": at,
+        "created_at": at,
+        "changed": 900,
+        "clock": 0,
+    }
     row |= {"arguments_rank": 2, "publish_state": "sent", "publish_attempts": 1, "outcome_exact": 0, "sent_at": at}
     if state != "PENDING":
         row |= {"received_at": at + 0.003, "worker": "celery@bench"}

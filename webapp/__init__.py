@@ -18,6 +18,7 @@ def create_app(config: Mapping[str, Any] | None = None, celery: Celery | None = 
     the defaults of ``webapp.config.SETTINGS``. Raises ``SettingError`` when a value cannot be used. Imports stand
     inside because importing any submodule runs this file first.
     """
+    import os
     from pathlib import Path
 
     from flask import Flask
@@ -28,7 +29,9 @@ def create_app(config: Mapping[str, Any] | None = None, celery: Celery | None = 
     from webapp.views import register_views
 
     root = Path(__file__).resolve().parent.parent
-    settings = load_settings(root, {**(config or {}), **(addresses_of(celery) if celery else {})})
+    # Beside somebody's own site there is no Flower of ours.
+    elsewhere = {"FLOWER_URL": "none"} if celery and not os.environ.get("FLOWER_URL") else {}
+    settings = load_settings(root, {**elsewhere, **(config or {}), **(addresses_of(celery) if celery else {})})
     app = Flask(
         "webapp",
         instance_path=settings["INSTANCE_PATH"],

@@ -204,7 +204,7 @@ class TaskSchema(db.Model):  # type: ignore[name-defined, misc]
 
 
 class Preset(db.Model):  # type: ignore[name-defined, misc]
-    """A call of a task under a name; ``call`` is JSON with args, kwargs and options."""
+    """A call of a task under a name; ``call`` is JSON with args and kwargs."""
 
     __tablename__ = "presets"
 

@@ -1,4 +1,5 @@
-"""The rate of a bulk action is kept whoever carries it out; a site knows whether it has ever read the stream."""
+"""The rate of a bulk action is kept whoever carries it out; a site knows whether it has ever read the stream; all words
+of long texts are found."""
 
 import sqlalchemy as sa
 
@@ -11,6 +12,20 @@ down_revision = "0003"
 def upgrade():
     op.add_column("bulk_actions", sa.Column("worked_at", sa.Float()))
     op.add_column("changes", sa.Column("streamed", sa.Boolean(), nullable=False, server_default=sa.false()))
+    index_anew()
+
+
+def index_anew():
+    """Index every run once more where there is a long text, whose words were left out beyond some number before."""
+    connection = op.get_bind()
+    long = " OR ".join(f"length({name}) > 100" for name in ("args", "kwargs", "result", "exception"))
+    if connection.execute(sa.text(f"SELECT 1 FROM task_runs WHERE phase > 0 AND ({long}) LIMIT 1")).first() is None:
+        return
+    from webapp.index import index_everything
+
+    sqlite = connection.dialect.name == "sqlite"
+    op.execute("INSERT INTO run_words(run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE run_words")
+    index_everything(connection)
 
 
 def downgrade():

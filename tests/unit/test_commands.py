@@ -91,3 +91,11 @@ def test_without_tables_it_says_how_to_make_them(app: Flask) -> None:
 
 def test_the_shell_offers_what_the_readme_promises(app: Flask) -> None:
     assert {"divide", "AsyncResult", "celery", "db"} <= app.make_shell_context().keys()
+
+
+def test_runs_are_listed_by_the_last_part_of_a_tasks_name(app: Flask) -> None:
+    run_task(app, "divide", "1", "2")
+    run_task(app, "divide_many", "[[1, 2]]")
+    said = app.test_cli_runner().invoke(args=["runs", "--task", "divide", "--state", "live"]).stdout
+    assert "divide(1, 2)" in said
+    assert "divide_many" not in said

@@ -57,7 +57,9 @@ def tasks_command(as_json: bool) -> None:
 @with_appcontext
 def runs_command(query: tuple[str, ...], state: str, task: str, since: str, limit: int, as_json: bool) -> None:
     """List runs, newest first; QUERY is what the search box takes, such as args:42 -name:noise."""
-    wanted = Filter.parse({"q": " ".join(query), "state": state, "task": task, "since": since})
+    # Typed into the box, a name may also be its last part.
+    words = [*query, f"task:{task}"] if task else query
+    wanted = Filter.parse({"q": " ".join(words), "state": state, "since": since})
     if wanted.problems:
         raise click.ClickException(wanted.problems[0][1])
     seconds = current_app.config["QUERY_SECONDS"]
