@@ -21,17 +21,21 @@ COUNT_WINDOW: Final = 500
 
 
 def counts(
-    connection: Connection, wanted: Filter, many: Collection[int] = (), plan: Plan | None = None
+    connection: Connection,
+    wanted: Filter,
+    many: Collection[int] = (),
+    plan: Plan | None = None,
+    live: int | None = None,
 ) -> dict[int, tuple[int, bool]]:
     """Return for each phase how many runs fit the filter but for its tab, and whether there may be more.
 
-    ``plan`` is that of the filter, where it is known already.
+    ``plan`` is that of the filter and ``live`` how many live runs fit it, where they are known already.
 
     None goes beyond ``COUNT_CAP``. Live runs that only their text can tell are counted in a window. The phases in
     ``many`` are known to have more, and not counted once again.
     """
     if plan is None or wanted.state:
-        plan = plan_of(connection, wanted.of_any_state(), time.time())
+        plan, live = plan_of(connection, wanted.of_any_state(), time.time()), None
     if plan.nothing:
         return dict.fromkeys(PHASES, (0, False))
     if plan.look or plan.task_id:
@@ -41,8 +45,10 @@ def counts(
         return {number: (tally[number], more and number in plan.phases) for number in sorted(PHASES)}
     if plan.by_phase or (len(plan.conditions) == 1 and plan.conditions[0].named and not plan.conditions[0].negated):
         known = {n: (0, False) if n not in plan.phases else (COUNT_CAP, True) for n in PHASES - plan.phases | set(many)}
+        if live is not None and not plan.by_phase:
+            known.setdefault(LIVE, (live, False))
         return _count(connection, plan, PHASES - known.keys()) | known
-    return _count_in_window(connection, plan)
+    return _count_in_window(connection, plan, live)
 
 
 def _count(connection: Connection, plan: Plan, phases: Collection[int]) -> dict[int, tuple[int, bool]]:
@@ -71,9 +77,11 @@ def _count_live(connection: Connection, plan: Plan) -> tuple[int, bool]:
     return seen.count_live(), seen.stopped_at is not None
 
 
-def _count_in_window(connection: Connection, plan: Plan) -> dict[int, tuple[int, bool]]:
+def _count_in_window(connection: Connection, plan: Plan, known: int | None) -> dict[int, tuple[int, bool]]:
     """Count the newest that fit several conditions by what their rows say; counting them all would read all lists."""
-    live = _count_live(connection, plan) if LIVE in plan.phases else (0, False)
+    live = (0, False)
+    if LIVE in plan.phases:
+        live = (known, False) if known is not None else _count_live(connection, plan)
     query = match(connection, plan)
     found: dict[int, int] = {}
     if query is not None:

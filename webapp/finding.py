@@ -71,6 +71,8 @@ class Found:
         self.connection, self.plan, self.up, self.limit, self.nearby = connection, plan, up, limit, nearby
         self.low, self.high = low, high
         self.stopped_at: int | None = None
+        self.live: int | None = None
+        """How many live runs fit, where all of them were seen."""
 
     def find(self) -> list[Key]:
         """Return up to ``limit`` keys; after a window has ended only those up to its end."""
@@ -123,11 +125,18 @@ class Found:
         return [_key(row) for part in parts for row in part]
 
     def _live(self) -> list[Key]:
-        order = runs.c.id.asc() if self.up else runs.c.id.desc()
-        statement = self._window(_TEXTS if self.plan.checks else _KEY)
+        """Return the live runs of one window that fit, and note where it ends."""
+        columns = _TEXTS if self.plan.checks else _KEY
+        statement = self._joined([*columns, _WINDOW_END[self.up].scalar_subquery().label("end")])
         if not self.plan.checks:
-            statement = statement.order_by(order).limit(self.limit)
-        return [_key(row) for row in self.connection.execute(statement, self._bounds()).all() if self.plan.fits(row)]
+            statement = statement.order_by(runs.c.id.asc() if self.up else runs.c.id.desc()).limit(self.limit)
+        rows = self.connection.execute(statement, self._bounds()).all()
+        end = rows[0].end if rows else self.connection.execute(_WINDOW_END[self.up], self._bounds()).scalar()
+        if end is not None:
+            self._stop(end)
+        found = [_key(row) for row in rows if self.plan.fits(row)]
+        self.live = len(found) if end is None and len(found) < self.limit else None
+        return found
 
     def count_live(self) -> int:
         """Return how many live runs of the window fit."""
@@ -139,13 +148,6 @@ class Found:
         if stopped_at is not None:
             self._stop(stopped_at)
         return int(count)
-
-    def _window(self, columns: Sequence[Any]) -> Select[Any]:
-        """Return the selection of the live rows of one window, and note where it ends."""
-        end = self.connection.execute(_WINDOW_END[self.up], self._bounds()).scalar()
-        if end is not None:
-            self._stop(end)
-        return self._joined(columns)
 
     def _joined(self, columns: Sequence[Any]) -> Select[Any]:
         window = _WINDOWS[self.up]

@@ -37,6 +37,8 @@ class Page:
     older: Cursor | None = None
     newer: Cursor | None = None
     window: str = ""
+    live: int | None = None
+    """How many live runs fit the filter, where that was seen on the way."""
 
 
 def page(connection: Connection, wanted: Filter, size: int = PAGE_SIZE, plan: Plan | None = None) -> Page:
@@ -70,7 +72,8 @@ def _page_by_time(connection: Connection, wanted: Filter, plan: Plan, size: int)
     window = ""
     if found.stopped_at is not None and not full:
         window = f"This page looked through {WINDOW:,} runs; {'newer' if up else 'older'} ones are on the next pages."
-    return Page(keys, older=back if up else onward, newer=onward if up else back, window=window)
+    live = found.live if cursor is None and wanted.top is None else None
+    return Page(keys, older=back if up else onward, newer=onward if up else back, window=window, live=live)
 
 
 def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) -> Page:
@@ -81,7 +84,7 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
     if cursor:
         conditions.append(f"({order}, id) {'>' if up else '<'} (:value, :id)")
         values |= {"value": cursor.value, "id": cursor.id}
-    window = ""
+    window, live = "", None
     anywhere = plan.by_phase and plan.low < 0 and plan.high == ID_MAX
     if anywhere and plan.phases != PHASES and _many(connection, plan.phases):
         # The index on the order holds the phase too, so that those of other phases are passed over inside it; the sum
@@ -89,7 +92,7 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
         conditions.append(f"phase + 0 IN ({', '.join(map(str, sorted(plan.phases)))})")
     elif not anywhere or plan.phases != PHASES:
         found = Found(connection, plan, plan.low, plan.high, False, SORTED)
-        ids = found.ids()
+        ids, live = found.ids(), found.live
         conditions.append(queries.AMONG[connection.dialect.name])
         values["ids"] = queries.among(connection, ids)
         if len(ids) == SORTED or found.stopped_at is not None:
@@ -102,7 +105,7 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
     keys = [Key(row.id, row.changed, row.phase, row.value) for row in rows[:size]]
     if up:
         keys.reverse()
-    result = Page(keys, window=window)
+    result = Page(keys, window=window, live=live)
     if keys:
         below, above = Cursor(keys[-1].id, keys[-1].value), Cursor(keys[0].id, keys[0].value, up=True)
         result.older = below if more or up else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections import namedtuple
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ _SELECT_LISTED: Final[Select[Any]] = select(
     # Only a run that is about to be tried again shows what went wrong last.
     case((runs.c.state == "RETRY", runs.c.steps)).label("steps"),
 )
+_ListedRow: Any = namedtuple("_ListedRow", [*(column.name for column in _LISTED), "steps"])  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,11 @@ def among(connection: Connection, ids: Sequence[int]) -> str | list[int]:
     return json.dumps(ids) if connection.dialect.name == "sqlite" else list(ids)
 
 
-def listed(connection: Connection, ids: Sequence[int]) -> Sequence[Row[Any]]:
+def listed(connection: Connection, ids: Sequence[int]) -> Iterator[Any]:
     """Return the runs with these row ids as a list shows them, in any order."""
-    return connection.execute(_LISTED_AMONG[connection.dialect.name], {"ids": among(connection, ids)}).all()
+    rows = connection.execute(_LISTED_AMONG[connection.dialect.name], {"ids": among(connection, ids)})
+    # A line reads thirty values, each of which a row of the toolkit's own finds in ten times the time.
+    return map(_ListedRow._make, rows.all())
 
 
 def run_by_id(connection: Connection, task_id: str) -> Row[Any] | None:

@@ -48,7 +48,7 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
             plan = plan_of(connection, wanted, time.time())
             found = listing.page(connection, wanted, plan=plan)
-            totals = counting.counts(connection, wanted, drawn.many(wanted), plan)
+            totals = counting.counts(connection, wanted, drawn.many(wanted), plan, found.live)
             drawn.note_many(wanted, totals)
             if top is None and not wanted.cursor and found.keys:
                 top = listing.newest_id(connection)
