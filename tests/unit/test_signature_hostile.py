@@ -76,6 +76,8 @@ WORDS = (
 )
 WORDS += "minimum maximum multipleOf exclusiveMinimum exclusiveMaximum minLength maxLength pattern minItems".split()
 WORDS += "maxItems uniqueItems default title description discriminator propertyName mapping".split()
+WORDS += "propertyNames minProperties maxProperties x-like x-naive x-names x-max-digits x-decimal-places".split()
+WORDS += "x-minimum x-maximum x-exclusiveMinimum x-exclusiveMaximum".split()
 VALUES = st.one_of(
     JSON_LEAVES,
     st.sampled_from(
@@ -264,6 +266,11 @@ def test_a_schema_of_no_proper_shape_gives_raw_json(schema: Any) -> None:
     assert form.raw_only
     assert form.reason
     assert form.fields == ()
+
+
+@pytest.mark.parametrize("like", ["date", "null", "array", 3, None, ["string"]])
+def test_a_hint_that_is_none_is_not_taken(like: Any) -> None:
+    assert read(form_of(published({"x-like": like})), {"p.a": ["x"]}).kwargs == {"a": "x"}
 
 
 def test_a_tag_cannot_be_smuggled_in_by_a_group_or_pairs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, time, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from webapp.signature import formats, saying
@@ -16,6 +17,17 @@ _TESTS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "exclusiveMinimum": lambda given, bound: given > bound,
     "exclusiveMaximum": lambda given, bound: given < bound,
 }
+
+
+def _is_multiple(value: int | float | Decimal, step: int | float | Decimal) -> bool:
+    """Tell whether a number is a multiple of another; where that cannot be computed, the worker has to."""
+    try:
+        return Decimal(str(value)) % Decimal(str(step)) == 0
+    except (ArithmeticError, ValueError):
+        return True
+
+
+_NUMBER_TESTS: Final[dict[str, Callable[[Any, Any], bool]]] = {**_TESTS, "multipleOf": _is_multiple}
 _READERS: Final[dict[str, Callable[[str, tzinfo | None], Any]]] = {
     "date": lambda text, _: formats.day(text),
     "date-time": formats.moment,
@@ -26,14 +38,14 @@ _READERS: Final[dict[str, Callable[[str, tzinfo | None], Any]]] = {
 
 def check_number(value: int | float | Decimal, node: Schema, defs: Mapping[str, Any]) -> None:
     """Raise ``WrongError`` when a number is outside of its bounds."""
-    for keyword, test in {**_TESTS, "multipleOf": _is_multiple}.items():
+    for keyword, test in _NUMBER_TESTS.items():
         bound = as_number(node.get(keyword))
         if bound is None:
             continue
         # As a fraction of two, 0.1 is a little more than the decimal 0.1, which then were below itself.
         exact = Decimal(str(bound)) if isinstance(value, Decimal) else bound
         if not test(value, exact):
-            raise WrongError(f"This number is not allowed. {saying.advice(node, defs)}")
+            raise WrongError("This number is not allowed. ", partial(saying.advice, node, defs))
 
 
 def check_digits(value: Decimal, node: Schema) -> None:
@@ -66,14 +78,6 @@ def _alike(value: Any, bound: Any) -> tuple[Any, Any]:
     if isinstance(value, datetime | time) and (value.tzinfo is None) != (bound.tzinfo is None):
         return value.replace(tzinfo=None), bound.replace(tzinfo=None)
     return value, bound
-
-
-def _is_multiple(value: int | float | Decimal, step: int | float | Decimal) -> bool:
-    """Tell whether a number is a multiple of another; where that cannot be computed, the worker has to."""
-    try:
-        return Decimal(str(value)) % Decimal(str(step)) == 0
-    except (ArithmeticError, ValueError):
-        return True
 
 
 def _without_zeros(value: Decimal) -> Decimal:

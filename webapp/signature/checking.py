@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, Final
 
 from webapp.signature import formats, plain, saying, scalars, tagged
@@ -27,6 +28,13 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "string": (str, int, float),
 }
 """The types of the values that may fit a schema of a type."""
+_LIKE: Final[dict[str, tuple[type, ...]]] = {
+    "array": (list,),
+    "object": (dict,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int, float),
+}
 _WORDS: Final = {"true": True, "false": False, "null": None}
 """What stands in the name of a value for the values that JSON has words for."""
 
@@ -42,7 +50,6 @@ class Known:
     allowed: Set[object] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     texts: dict[object, str] = field(default_factory=dict)
-    said: str = ""
 
 
 @dataclass(slots=True)
@@ -106,13 +113,11 @@ class Checker:
             except WrongError as fault:
                 if is_like(seen, choice):
                     likely.append(fault)
-        if isinstance(seen, list | dict):
-            # Where unions stand in unions, each that fits nothing may be asked about again and again.
-            self._spend(FAILED_COST)
+        # Where unions stand in unions, each that fits nothing may be asked about again and again.
+        self._spend(FAILED_COST if isinstance(seen, list | dict) else 0)
         if len(likely) == 1:
             raise likely[0]
-        known.said = known.said or saying.words({"anyOf": known.choices}, self.defs)
-        raise _wrong(where, f"This must be {known.said}.")
+        raise _wrong(where, "This must be ", partial(saying.words, {"anyOf": known.choices}, self.defs), ".")
 
     def _discriminated(self, value: Any, node: Schema) -> object:
         """Return the alternative that a dictionary names itself, where the schema says by which key."""
@@ -133,7 +138,7 @@ class Checker:
                 known.allowed = frozenset(map(mark, choices))
             if mark(value) in known.allowed:
                 return value
-            raise _wrong(where, f"This is none of the choices. {saying.advice(node, self.defs)}")
+            raise _wrong(where, "This is none of the choices. ", partial(saying.advice, node, self.defs))
         if self.exact and tagged.is_tagged(value) and name not in ("array", "object"):
             return self._tagged(value, node, where)
         if name == "array" or (not name and isinstance(value, list)):
@@ -152,17 +157,17 @@ class Checker:
         try:
             settled = scalars.settle(value, node, self.defs, self.zone)
         except WrongError as fault:
-            raise _wrong(where, str(fault)) from None
+            raise _wrong(where, *fault.args) from None
         if self.exact and not plain.same(settled, given):
-            said = saying.words(node, self.defs)
-            raise _wrong(where, f"this would not arrive as {said}. Write {plain.shown(settled)[:300]}.")
+            said = partial(saying.words, node, self.defs)
+            raise _wrong(where, "this would not arrive as ", said, ". Write ", lambda: plain.shown(settled)[:300], ".")
         return settled
 
     def _amount(self, count: int, node: Schema, keyword: str, thing: str, where: str) -> None:
         try:
             scalars.check_amount(count, node, keyword, thing)
         except WrongError as fault:
-            raise _wrong(where, str(fault)) from None
+            raise _wrong(where, *fault.args) from None
 
     def check_items(self, items: list[Any], node: Schema, where: str = "") -> None:
         """Raise ``WrongError`` when a list of items that are all right has too many of them, or one twice."""
@@ -211,7 +216,7 @@ class Checker:
             try:
                 self.settle(_WORDS[name] if name in _WORDS else formats.number(name), node, "", depth + 1)
             except WrongError:
-                raise _wrong(where, f"The key {name} is wrong. {fault}") from None
+                raise _wrong(where, f"The key {name} is wrong. ", *fault.args) from None
         finally:
             self.exact = exact
 
@@ -221,9 +226,9 @@ def mark(value: Any) -> object:
     return (type(value), json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value)
 
 
-def _wrong(where: str, message: str) -> WrongError:
+def _wrong(where: str, *parts: str | Callable[[], str]) -> WrongError:
     """Return the error with its place in front, once; the place inside is always the longer one."""
-    return WrongError(f"At {where}: {message}" if where else message)
+    return WrongError(f"At {where}: ", *parts) if where else WrongError(*parts)
 
 
 def _may_fit(value: Any, node: Schema) -> bool:
@@ -234,7 +239,5 @@ def _may_fit(value: Any, node: Schema) -> bool:
 
 def is_like(value: Any, node: Schema) -> bool:
     """Tell whether a value has the JSON type that a schema asks for."""
-    kinds: dict[str, type | tuple[type, ...]] = {"array": list, "object": dict, "string": str}
-    kinds |= {"number": (int, float), "integer": (int, float)}
-    kind = kinds.get(as_text(node.get("type")))
-    return kind is not None and isinstance(value, kind) and not isinstance(value, bool)
+    kinds = _LIKE.get(as_text(node.get("type")))
+    return kinds is not None and isinstance(value, kinds) and not isinstance(value, bool)

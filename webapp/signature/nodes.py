@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 Schema = dict[str, Any]
@@ -25,7 +25,17 @@ NAMES: Final = "x-names"
 
 
 class WrongError(ValueError):
-    """What is wrong with a value or a schema, in words for the person who gave it."""
+    """What is wrong with a value or a schema, in words for the person who gave it.
+
+    A part of the words may be a function that finds them: most errors inside of a union are never shown.
+    """
+
+    def __init__(self, *parts: str | Callable[[], str]) -> None:
+        super().__init__(*parts)
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return "".join(part if isinstance(part, str) else part() for part in self.args)
 
 
 def as_node(value: object) -> Schema:
@@ -53,6 +63,12 @@ def as_number(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def like_of(node: Schema) -> str:
+    """Return the type that a value probably has although it may have any, nothing where that is not said."""
+    like = as_text(node.get(LIKE))
+    return like if like in SCALARS else ""
 
 
 def resolved(node: object, defs: Mapping[str, Any]) -> Schema:

@@ -9,7 +9,6 @@ from webapp.signature.controls import options_of
 from webapp.signature.nodes import (
     DECIMAL_PLACES,
     DIGITS,
-    LIKE,
     Schema,
     as_count,
     as_list,
@@ -18,6 +17,7 @@ from webapp.signature.nodes import (
     as_text,
     chosen,
     is_plain_text,
+    like_of,
     members,
     resolved,
     without_null,
@@ -84,7 +84,7 @@ def typing_words(kind: str, node: Schema, said: str, defs: Mapping[str, Any]) ->
     if kind != "json":
         return said
     parts = members(node, defs)
-    if like := as_text(node.get(LIKE)):
+    if like := like_of(node):
         return "text, or JSON in [ ] or { }" if like == "string" else f"{_PLAIN[like]}, or other JSON"
     if is_listed(node):
         return f"{said}, as JSON or one per line"

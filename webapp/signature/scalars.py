@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
@@ -36,14 +36,14 @@ def check_amount(count: int, node: Schema, keyword: str, thing: str) -> None:
 
 def _integer(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongError(f"This is not a whole number. {saying.advice(node, defs)}")
+        raise WrongError("This is not a whole number. ", partial(saying.advice, node, defs))
     bounds.check_number(value, node, defs)
     return value
 
 
 def _number(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int | float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongError(f"This is not a number. {saying.advice(node, defs)}")
+        raise WrongError("This is not a number. ", partial(saying.advice, node, defs))
     bounds.check_number(value, node, defs)
     return value
 
@@ -53,7 +53,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
     if form in ("decimal", "duration") and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise WrongError(f"This is not a text. {saying.advice(node, defs)}")
+        raise WrongError("This is not a text. ", partial(saying.advice, node, defs))
     if form == "duration":
         seconds = formats.span(value)
         bounds.check_time(seconds, form, node)

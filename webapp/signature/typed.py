@@ -12,12 +12,11 @@ from webapp.signature import formats, plain, saying, tagged
 from webapp.signature.checking import Checker, Known, is_like, mark
 from webapp.signature.controls import options_of, scalar_kind
 from webapp.signature.nodes import (
-    LIKE,
     Schema,
     WrongError,
-    as_text,
     chosen,
     is_plain_text,
+    like_of,
     members,
     resolved,
 )
@@ -256,7 +255,7 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
     a list, a dictionary or a text in quotes does was meant as JSON, and is nothing else.
     """
     bare = text.strip()
-    like = as_text(node.get(LIKE))
+    like = like_of(node)
     meant = bare[:1] in ("[", "{", '"')
     if like == "string" and not meant:
         return text.replace("\r\n", "\n")
