@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_
@@ -23,7 +24,11 @@ PHASES: Final = frozenset({LIVE, SUCCESS, FAILURE, OTHER})
 ID_MAX: Final = 2**63 - 1
 _COLUMNS: Final = {"state": runs.c.state, "task": runs.c.name, "worker": runs.c.worker, "queue": runs.c.queue}
 _PLACES: Final = {"args": (ARGS,), "result": (RESULT,), "error": (ERROR,), "text": (ARGS, RESULT, ERROR)}
-_PLACE_OF_FIELD: Final = {ARGS: ("args", "kwargs"), RESULT: ("result",), ERROR: ("exception",)}
+_TEXT_OF: Final[dict[str, Callable[[Any], str | None]]] = {
+    ARGS: lambda row: f"{row.args or ''} {row.kwargs or ''}".strip(),
+    RESULT: attrgetter("result"),
+    ERROR: attrgetter("exception"),
+}
 
 Check = Callable[[Row[Any]], bool]
 
@@ -176,9 +181,11 @@ def _check(places: tuple[str, ...], term: Term, by_words: bool, by_letters: bool
 
     def has(row: Row[Any]) -> bool:
         for place in places:
-            text = " ".join(part for name in _PLACE_OF_FIELD[place] if (part := getattr(row, name)))
+            text = _TEXT_OF[place](row)
+            if not text:
+                continue
             lower = text.lower() if by_letters else ""
-            if not text or letters not in lower:
+            if letters not in lower:
                 continue
             if not by_words or begins_a_word(letters, lower) or text_words(place, text).issuperset(words[place]):
                 return True

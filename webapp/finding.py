@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,8 +26,9 @@ NEARBY: Final = 1000
 """Runs next to a place deep in the list that are looked at before the search index is asked, whose way there is long:
 what fits a good part of all runs has a long list in the index, and enough of it is close by."""
 
-_TEXTS: Final = [runs.c[name] for name in "id changed phase args kwargs result exception".split()]
 _KEY: Final = [runs.c.id, runs.c.changed, runs.c.phase]
+_TextRow: Any = namedtuple("_TextRow", "id changed phase args kwargs result exception")
+_TEXTS: Final = [runs.c[name] for name in _TextRow._fields]
 _SELECT_KEY: Final = "SELECT id, changed, phase FROM task_runs"
 _BETWEEN: Final = "id > :low AND id < :high"
 OF_PHASE: Final = f"FROM task_runs WHERE phase = :phase AND {_BETWEEN}"
@@ -194,7 +196,7 @@ class Found:
         both = (end, self.stopped_at if self.stopped_at is not None else end)
         self.stopped_at = min(both) if self.up else max(both)
 
-    def _matched(self, low: int, high: int, limit: int) -> Sequence[Row[Any]]:
+    def _matched(self, low: int, high: int, limit: int) -> Sequence[Any]:
         """Return settled runs by the search index, in order of time."""
         query = match(self.connection, self.plan)
         if query is None:
@@ -204,7 +206,9 @@ class Found:
         inner = index.matching_ids(self.connection.dialect.name, direction)
         joined = f"FROM ({inner}) AS m JOIN task_runs AS r ON r.id = m.id"
         statement = text(f"SELECT {columns} {joined} ORDER BY r.id {direction}")  # names from this file
-        return self.connection.execute(statement, {"match": query, "low": low, "high": high, "limit": limit}).all()
+        rows = self.connection.execute(statement, {"match": query, "low": low, "high": high, "limit": limit}).all()
+        # Their texts are read several times, which the toolkit's own rows are slow at.
+        return list(map(_TextRow._make, rows)) if self.plan.look else rows
 
 
 def _key(row: Any) -> Key:
