@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import bump, workers
+from webapp.recorder.signs import hostnames_online
 from webapp.text import NAME_MAX, tidy
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,13 @@ TASKS_MAX: Final = 2000
 QUEUES_MAX: Final = 100
 
 
-def inspect(engine: Engine, celery: Celery, online: Collection[str]) -> None:
-    """Note what every worker of these that answers says of its tasks; what the others said last is kept."""
+def inspect(engine: Engine, celery: Celery) -> None:
+    """Note what every worker that answers says of its tasks; what the others said last is kept."""
+    # Those that are written down: what they say of their queues is kept with them, and tasks without queues mislead.
+    online = hostnames_online(engine)
     if not online:
         return
-    asking = celery.control.inspect(destination=list(online), timeout=ANSWER_SECONDS, limit=len(online))
+    asking = celery.control.inspect(destination=online, timeout=ANSWER_SECONDS, limit=len(online))
     registered: dict[str, list[str]] = asking.registered(ATTRIBUTE) or {}
     stats: dict[str, dict[str, Any]] = asking.stats() or {}
     queues: dict[str, list[dict[str, Any]]] = asking.active_queues() or {}

@@ -201,7 +201,7 @@ class Upkeep:
                 self.inspected_at = now
                 for hostname in answering_workers(publisher):
                     self.recorder.workers.answered(tidy(hostname) or "", time.time(), 3 * INSPECT_SECONDS)
-            inspect(self.engine, publisher, self.recorder.workers.online())
+            inspect(self.engine, publisher)
 
     def _forget_cancels(self) -> None:
         if self.broker_error is None:
