@@ -19,7 +19,10 @@ from webapp.views.present import Moment, run_path
 DAY: Final = 86_400.0
 NEWEST: Final = 10_000
 SOUGHT: Final = 100
-WINDOW_TEXT: Final = f"in the last 24 hours, among the newest {NEWEST:,} runs"
+WINDOW_TEXT: Final = (
+    f"in the last 24 hours, among the newest {NEWEST:,} runs; of tasks that did not run then, the last run is looked for "
+    f"of the first {SOUGHT}"
+)
 
 _COUNTS: Final = text(
     "SELECT name, count(*) AS ran, sum(CASE WHEN phase = :failure THEN 1 ELSE 0 END) AS failed, max(id) AS last "
