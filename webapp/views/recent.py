@@ -20,8 +20,8 @@ DAY: Final = 86_400.0
 NEWEST: Final = 10_000
 SOUGHT: Final = 100
 WINDOW_TEXT: Final = (
-    f"in the last 24 hours, among the newest {NEWEST:,} runs; of tasks that did not run then, the last run of the first "
-    f"{SOUGHT} is looked for"
+    f"in the last 24 hours, among the newest {NEWEST:,} runs; of tasks that did not run then, the last run of "
+    f"the first {SOUGHT} is looked for"
 )
 
 _COUNTS: Final = text(
