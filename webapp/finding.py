@@ -160,8 +160,21 @@ class Found:
         return {"low": self.low, "high": self.high}
 
     def _close(self) -> list[Key] | None:
-        """Look at the runs that are next; return what fits, or None where more may fit than were seen."""
-        size = PART if self.plan.checks else NEARBY
+        """Look at the runs that are next; return what fits, or None where more may fit than were seen.
+
+        Where few of the first fit, no more are looked at: those are soon found by the search index.
+        """
+        for size in (PART,) if self.plan.checks else (PART, NEARBY):
+            found = self._near(size)
+            if len(found) >= self.limit:
+                return found
+            if len(found) * NEARBY < self.limit * size:
+                break
+        more = self.connection.execute(select(_NEARBY[self.up, size].c.id).offset(size - 1), self._bounds()).first()
+        return None if more else found
+
+    def _near(self, size: int) -> list[Key]:
+        """Return what fits of so many runs that are next."""
         window = _NEARBY[self.up, size]
         columns = _TEXTS if self.plan.checks else _KEY
         joined = select(*columns).select_from(window).join(runs, runs.c.id == window.c.id)
@@ -169,11 +182,7 @@ class Found:
         # Sorted here: asked for an order and a limit, SQLite would walk through the whole table in that order.
         rows = sorted(self.connection.execute(wanted, self._bounds()).all(), key=itemgetter(0), reverse=not self.up)
         fits = (row for row in rows if not self.plan.checks or self.plan.fits(row))
-        found = [_key(row) for row in islice(fits, self.limit)]
-        if len(found) >= self.limit:
-            return found
-        more = self.connection.execute(select(window.c.id).offset(size - 1), self._bounds()).first()
-        return None if more else found
+        return [_key(row) for row in islice(fits, self.limit)]
 
     def _settled(self) -> list[Key]:
         """Ask the search index; where letters count as well, look at what it finds a part at a time."""

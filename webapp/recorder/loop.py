@@ -13,6 +13,7 @@ from typing import Final
 
 from celery import Celery
 from flask import Flask
+from sqlalchemy import Engine, event
 
 from webapp.celery_app import celery_of
 from webapp.extensions import db
@@ -28,6 +29,8 @@ SOCKET_TIMEOUT: Final = 2.0
 """Seconds that reading a result may take; a hung Redis must not hold the recorder for Celery's two minutes."""
 BROKER_TIMEOUT: Final = 5.0
 """The same for the broker, whose answer to a reader of the stream may come after a second of silence."""
+CACHE: Final = 2000
+"""Kilobytes of the database that a connection keeps in memory; the rest is read from the system's own."""
 GARBAGE_AFTER: Final = 20_000
 """Objects more than before, after which Python looks for circles among the youngest; its own default is 700."""
 
@@ -39,6 +42,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER, 10, 100)
     engine = db.engine
+    _be_modest(engine)
     _be_impatient(celery_of(app))
     recorder = EventRecorder(app, engine, stopping)
     for hostname in hostnames_online(engine):
@@ -65,6 +69,13 @@ def record(app: Flask, stopping: threading.Event) -> None:
             say_goodbye(engine)
         except DATABASE_AWAY as fault:
             log.warning("The database is away: %s", why(fault))
+
+
+def _be_modest(engine: Engine) -> None:
+    """Let each connection keep a small part of the database in memory: every thread has one, which fills in time."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA cache_size=-{CACHE}"))
+        engine.dispose()
 
 
 def _be_impatient(celery: Celery) -> None:
