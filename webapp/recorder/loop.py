@@ -29,7 +29,7 @@ SOCKET_TIMEOUT: Final = 2.0
 """Seconds that reading a result may take; a hung Redis must not hold the recorder for Celery's two minutes."""
 BROKER_TIMEOUT: Final = 5.0
 """The same for the broker, whose answer to a reader of the stream may come after a second of silence."""
-CACHE: Final = 2000
+CACHE: Final = 1000
 """Kilobytes of the database that a connection keeps in memory; the rest is read from the system's own."""
 GARBAGE_AFTER: Final = 20_000
 """Objects more than before, after which Python looks for circles among the youngest; its own default is 700."""
