@@ -136,7 +136,7 @@ def joined(events: list[dict[str, Any]]) -> Facts:
     return known
 
 
-SETTLED = "FROM task_runs WHERE phase > 0"
+SETTLED = "FROM vase_task_runs WHERE phase > 0"
 HASTY_PRAGMAS = ("PRAGMA synchronous=OFF", "PRAGMA cache_size=-1000000", "PRAGMA temp_store=FILE")
 TIMES = "state_at created_at sent_at received_at started_at outcome_at worker_at".split()
 
@@ -152,7 +152,7 @@ def multiply(path: Path, times: int) -> None:
         database.execute("CREATE TEMP TABLE first_words (id INTEGER PRIMARY KEY, words TEXT)")
         words = ((row[0], " ".join(index.words_of(dict(zip(labels, row, strict=True))))) for row in rows)
         database.executemany("INSERT INTO first_words VALUES (?, ?)", words)
-        oldest = database.execute("SELECT min(id) FROM task_runs").fetchone()[0]
+        oldest = database.execute("SELECT min(id) FROM vase_task_runs").fetchone()[0]
         for part in range(1, times):
             seconds = part * LOT * SECONDS_APART
             shift = int(seconds * 1e6) << BITS
@@ -160,10 +160,11 @@ def multiply(path: Path, times: int) -> None:
             moved |= {name: f"{name} - {seconds}" for name in TIMES}
             copies = ", ".join(moved.get(name, name) for name in names)
             database.execute(
-                f"INSERT INTO task_runs ({', '.join(names)}) SELECT {copies} {SETTLED} AND id >= {oldest} ORDER BY id"
+                f"INSERT INTO vase_task_runs ({', '.join(names)}) "
+                f"SELECT {copies} {SETTLED} AND id >= {oldest} ORDER BY id"
             )
             database.execute(
-                f"INSERT INTO run_words(rowid, words) SELECT id - {shift}, words FROM first_words ORDER BY id"
+                f"INSERT INTO vase_run_words(rowid, words) SELECT id - {shift}, words FROM first_words ORDER BY id"
             )
             database.commit()
     database.close()

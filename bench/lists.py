@@ -92,7 +92,7 @@ def deep(query: str) -> str:
     wanted = Filter.parse(dict(parse_qsl(query)))
     with db.engine.connect() as connection:
         if not wanted.sort:
-            first, last = connection.exec_driver_sql("SELECT min(id), max(id) FROM task_runs").one()
+            first, last = connection.exec_driver_sql("SELECT min(id), max(id) FROM vase_task_runs").one()
             return f"{query}&before={Cursor(int(last - (last - first) * 0.9))}"
         for _ in range(20):
             found = page(connection, wanted)

@@ -107,7 +107,7 @@ def seconds_used(pid: int) -> float:
 
 def recorded(stack: Stack) -> int:
     """Return how many runs are recorded as successful with their whole results."""
-    return int(stack.query("SELECT count(*) FROM task_runs WHERE phase = 1 AND outcome_exact = 1")[0][0])
+    return int(stack.query("SELECT count(*) FROM vase_task_runs WHERE phase = 1 AND outcome_exact = 1")[0][0])
 
 
 def measure() -> Iterator[Figure]:

@@ -23,7 +23,7 @@ PART = 20_000
 FEW, MANY = int(100_000 * SCALE), int(1_000_000 * SCALE)
 BUSY = 5000.0
 PAGES = 300
-RECORDED = "SELECT count(*) FROM task_runs WHERE phase = 1"
+RECORDED = "SELECT count(*) FROM vase_task_runs WHERE phase = 1"
 
 
 def megabytes(pid: int) -> float:

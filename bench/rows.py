@@ -50,10 +50,10 @@ def fill(stack: Stack) -> None:
 def change_one(stack: Stack) -> None:
     """Change a run as the recorder does, so that what was drawn for the list is drawn anew."""
     with sqlite3.connect(stack.folder / "instance" / "vase.sqlite3", timeout=10) as database:
-        database.execute("UPDATE changes SET version = version + 1")
+        database.execute("UPDATE vase_changes SET version = version + 1")
         database.execute(
-            "UPDATE task_runs SET runtime = random() % 10 + 10, changed = (SELECT version FROM changes) "
-            "WHERE id = (SELECT id FROM task_runs ORDER BY id LIMIT 1 OFFSET 20 + abs(random() % 10))"
+            "UPDATE vase_task_runs SET runtime = random() % 10 + 10, changed = (SELECT version FROM vase_changes) "
+            "WHERE id = (SELECT id FROM vase_task_runs ORDER BY id LIMIT 1 OFFSET 20 + abs(random() % 10))"
         )
     database.close()
 

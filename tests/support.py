@@ -241,7 +241,7 @@ class Stack:
         """Return what is recorded of a run by the names of the columns, nothing when it is not known."""
         with self.database() as database:
             mark = "?" if self.database_url.startswith("sqlite") else "%s"
-            cursor = database.execute(f"SELECT * FROM task_runs WHERE task_id = {mark}", [task_id])
+            cursor = database.execute(f"SELECT * FROM vase_task_runs WHERE task_id = {mark}", [task_id])
             found = cursor.fetchone()
             return dict(zip([column[0] for column in cursor.description], found, strict=True)) if found else {}
 

@@ -86,7 +86,7 @@ def _count_in_window(connection: Connection, plan: Plan, known: int | None) -> d
     found: dict[int, int] = {}
     if query is not None:
         inner = index.matching_ids(connection.dialect.name, "DESC")
-        joined = f"FROM ({inner}) AS m JOIN task_runs AS r ON r.id = m.id GROUP BY r.phase"
+        joined = f"FROM ({inner}) AS m JOIN vase_task_runs AS r ON r.id = m.id GROUP BY r.phase"
         values = {"match": query, "low": plan.low, "high": plan.high, "limit": COUNT_WINDOW}
         rows = connection.execute(text(f"SELECT r.phase, count(*) {joined}"), values)
         found = {row[0]: row[1] for row in rows}

@@ -29,9 +29,9 @@ what fits a good part of all runs has a long list in the index, and enough of it
 _KEY: Final = [runs.c.id, runs.c.changed, runs.c.phase]
 _TextRow: Any = namedtuple("_TextRow", "id changed phase args kwargs result exception")
 _TEXTS: Final = [runs.c[name] for name in _TextRow._fields]
-_SELECT_KEY: Final = "SELECT id, changed, phase FROM task_runs"
+_SELECT_KEY: Final = "SELECT id, changed, phase FROM vase_task_runs"
 _BETWEEN: Final = "id > :low AND id < :high"
-OF_PHASE: Final = f"FROM task_runs WHERE phase = :phase AND {_BETWEEN}"
+OF_PHASE: Final = f"FROM vase_task_runs WHERE phase = :phase AND {_BETWEEN}"
 """The runs of one phase, as the rest of an SQL statement."""
 
 # The live rows of a window, newest or oldest first, and the id at its end where there are more. Made once: a statement
@@ -213,7 +213,7 @@ class Found:
         columns = ", ".join(f"r.{column.name}" for column in (_TEXTS if self.plan.look else _KEY))
         direction = "ASC" if self.up else "DESC"
         inner = index.matching_ids(self.connection.dialect.name, direction)
-        joined = f"FROM ({inner}) AS m JOIN task_runs AS r ON r.id = m.id"
+        joined = f"FROM ({inner}) AS m JOIN vase_task_runs AS r ON r.id = m.id"
         statement = text(f"SELECT {columns} {joined} ORDER BY r.id {direction}")  # names from this file
         rows = self.connection.execute(statement, {"match": query, "low": low, "high": high, "limit": limit}).all()
         # Their texts are read several times, which the toolkit's own rows are slow at.

@@ -1,7 +1,7 @@
 """The search index: the words of every settled run, in SQLite's FTS5 or in PostgreSQL's tsvector.
 
-Both are kept in the table ``run_words``, whose number is the run's id. FTS5 keeps no text of its own here, so what is
-taken out must be said again word by word; the words follow from the row, so they can be.
+Both are kept in the table ``vase_run_words``, whose number is the run's id. FTS5 keeps no text of its own here, so what
+is taken out must be said again word by word; the words follow from the row, so they can be.
 """
 
 from __future__ import annotations
@@ -55,18 +55,20 @@ def replace(connection: Connection, old: Sequence[tuple[int, Words]], new: Seque
     come = [(id_, words) for id_, words in new if words]
     if connection.dialect.name == "sqlite":
         if gone:
-            connection.exec_driver_sql("INSERT INTO run_words(run_words, rowid, words) VALUES ('delete', ?, ?)", gone)
+            connection.exec_driver_sql(
+                "INSERT INTO vase_run_words(vase_run_words, rowid, words) VALUES ('delete', ?, ?)", gone
+            )
         if come:
             rows = [(id_, " ".join(words)) for id_, words in come]
-            connection.exec_driver_sql("INSERT INTO run_words(rowid, words) VALUES (?, ?)", rows)
+            connection.exec_driver_sql("INSERT INTO vase_run_words(rowid, words) VALUES (?, ?)", rows)
         return
     if gone or come:
         ids = [id_ for id_, _ in (*gone, *come)]
-        connection.exec_driver_sql("DELETE FROM run_words WHERE id = ANY(%s)", (ids,))
+        connection.exec_driver_sql("DELETE FROM vase_run_words WHERE id = ANY(%s)", (ids,))
     if come:
         # Between quotes a tsvector takes a word as it is; no word has a quote or a backslash.
         vectors = ((id_, " ".join(f"'{word}'" for word in words)) for id_, words in come)
-        copy(connection, "run_words", ("id", "words"), vectors)
+        copy(connection, "vase_run_words", ("id", "words"), vectors)
 
 
 def index_everything(connection: Connection) -> None:
@@ -117,9 +119,9 @@ def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> 
 def matching(dialect: str) -> str:
     """Return what is to follow a SELECT: the entries between ``:low`` and ``:high`` that match ``:match``."""
     name, condition = (
-        ("rowid", "run_words MATCH :match") if dialect == "sqlite" else ("id", "words @@ CAST(:match AS tsquery)")
+        ("rowid", "vase_run_words MATCH :match") if dialect == "sqlite" else ("id", "words @@ CAST(:match AS tsquery)")
     )
-    return f"FROM run_words WHERE {condition} AND {name} > :low AND {name} < :high"
+    return f"FROM vase_run_words WHERE {condition} AND {name} > :low AND {name} < :high"
 
 
 def matching_ids(dialect: str, direction: str) -> str:

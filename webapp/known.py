@@ -48,9 +48,9 @@ class Known:
         self.rows.update((row, now) for row in fresh)
 
 
-_OF_KIND: Final = text("SELECT value FROM known_values WHERE kind = :kind ORDER BY value LIMIT :cap")
-_OF_NAME: Final = text("SELECT 1 FROM known_values WHERE kind = :kind AND value = :value")
-_OF_ALL: Final = text("SELECT kind, value FROM known_values ORDER BY value LIMIT :cap")
+_OF_KIND: Final = text("SELECT value FROM vase_known_values WHERE kind = :kind ORDER BY value LIMIT :cap")
+_OF_NAME: Final = text("SELECT 1 FROM vase_known_values WHERE kind = :kind AND value = :value")
+_OF_ALL: Final = text("SELECT kind, value FROM vase_known_values ORDER BY value LIMIT :cap")
 
 
 def known_values(connection: Connection, kind: str) -> list[str]:

@@ -98,7 +98,7 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
         if len(ids) == SORTED or found.stopped_at is not None:
             window = f"Sorted among the newest {len(ids):,} runs that fit; older ones are left out."
     direction = "ASC" if up else "DESC"
-    selected = f"id, changed, phase, {order} AS value FROM task_runs WHERE {' AND '.join(conditions)}"
+    selected = f"id, changed, phase, {order} AS value FROM vase_task_runs WHERE {' AND '.join(conditions)}"
     statement = text(f"SELECT {selected} ORDER BY {order} {direction}, id {direction} LIMIT :limit")
     rows = connection.execute(statement, values).all()
     more = len(rows) > size

@@ -13,7 +13,7 @@ from webapp.text import NAME_MAX
 class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy builds Model at run time
     """One execution of a task. What is observed of it follows ``webapp.merge``, whose keys are kept here."""
 
-    __tablename__ = "task_runs"
+    __tablename__ = "vase_task_runs"
 
     # SQLite takes a column of type INTEGER for the number of the row itself, which costs no index.
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
@@ -118,7 +118,7 @@ class Change(db.Model):  # type: ignore[name-defined, misc]
     Every writer bumps it first, so writers form a line and a version is visible only after all before it.
     """
 
-    __tablename__ = "changes"
+    __tablename__ = "vase_changes"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -131,7 +131,7 @@ class Change(db.Model):  # type: ignore[name-defined, misc]
 class Recorder(db.Model):  # type: ignore[name-defined, misc]
     """A recorder process and its last sign of life."""
 
-    __tablename__ = "recorders"
+    __tablename__ = "vase_recorders"
 
     name: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
     beat_at: Mapped[float] = mapped_column(Float)
@@ -142,7 +142,7 @@ class Recorder(db.Model):  # type: ignore[name-defined, misc]
 class Worker(db.Model):  # type: ignore[name-defined, misc]
     """A worker that has been heard of; ``seen_at`` is when, by the recorder's clock."""
 
-    __tablename__ = "workers"
+    __tablename__ = "vase_workers"
 
     hostname: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
     seen_at: Mapped[float] = mapped_column(Float)
@@ -158,7 +158,7 @@ class Worker(db.Model):  # type: ignore[name-defined, misc]
 class Cancel(db.Model):  # type: ignore[name-defined, misc]
     """That somebody wants a run not to happen, and how far that got: requested, acknowledged, ended."""
 
-    __tablename__ = "cancels"
+    __tablename__ = "vase_cancels"
 
     task_id: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
     requested_at: Mapped[float] = mapped_column(Float)
@@ -187,7 +187,7 @@ class Cancel(db.Model):  # type: ignore[name-defined, misc]
 class WorkerTask(db.Model):  # type: ignore[name-defined, misc]
     """That a worker knows a task, and by which schema, where it told one."""
 
-    __tablename__ = "worker_tasks"
+    __tablename__ = "vase_worker_tasks"
 
     hostname: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
     name: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
@@ -197,7 +197,7 @@ class WorkerTask(db.Model):  # type: ignore[name-defined, misc]
 class TaskSchema(db.Model):  # type: ignore[name-defined, misc]
     """How a task is called, as a worker described it."""
 
-    __tablename__ = "task_schemas"
+    __tablename__ = "vase_task_schemas"
 
     hash: Mapped[str] = mapped_column(String(32), primary_key=True)
     schema: Mapped[str] = mapped_column(Text)
@@ -206,7 +206,7 @@ class TaskSchema(db.Model):  # type: ignore[name-defined, misc]
 class Preset(db.Model):  # type: ignore[name-defined, misc]
     """A call of a task under a name; ``call`` is JSON with args and kwargs."""
 
-    __tablename__ = "presets"
+    __tablename__ = "vase_presets"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     task: Mapped[str] = mapped_column(String(NAME_MAX))
@@ -219,7 +219,7 @@ class Preset(db.Model):  # type: ignore[name-defined, misc]
 class BulkAction(db.Model):  # type: ignore[name-defined, misc]
     """One action on many runs, carried out by the recorder: which ones, how far it is, and how it went."""
 
-    __tablename__ = "bulk_actions"
+    __tablename__ = "vase_bulk_actions"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
@@ -253,7 +253,7 @@ class BulkAction(db.Model):  # type: ignore[name-defined, misc]
 class Known(db.Model):  # type: ignore[name-defined, misc]
     """A value that runs have had: the name of a task, worker, queue or state, offered where one filters."""
 
-    __tablename__ = "known_values"
+    __tablename__ = "vase_known_values"
 
     kind: Mapped[str] = mapped_column(String(10), primary_key=True)
     value: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
@@ -263,7 +263,7 @@ class Known(db.Model):  # type: ignore[name-defined, misc]
 class DeadLetter(db.Model):  # type: ignore[name-defined, misc]
     """What was heard of a run and refused by the database, kept so that nothing is dropped in silence."""
 
-    __tablename__ = "dead_letters"
+    __tablename__ = "vase_dead_letters"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     at: Mapped[float] = mapped_column(Float)
@@ -275,7 +275,7 @@ class DeadLetter(db.Model):  # type: ignore[name-defined, misc]
 class Gap(db.Model):  # type: ignore[name-defined, misc]
     """A time for which events are known to be missing."""
 
-    __tablename__ = "gaps"
+    __tablename__ = "vase_gaps"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     began_at: Mapped[float] = mapped_column(Float)

@@ -60,9 +60,10 @@ class Environment:
 
 _ENVIRONMENT: Final = text(
     "SELECT version, beat_at, broker_ok, broker_error, "
-    "(SELECT count(*) FROM workers WHERE online), (SELECT count(*) FROM dead_letters), (SELECT count(*) FROM gaps) "
-    "FROM changes LEFT JOIN "
-    "(SELECT beat_at, broker_ok, broker_error FROM recorders ORDER BY beat_at DESC LIMIT 1) AS r ON 1 = 1 WHERE id = 1"
+    "(SELECT count(*) FROM vase_workers WHERE online), "
+    "(SELECT count(*) FROM vase_dead_letters), (SELECT count(*) FROM vase_gaps) FROM vase_changes LEFT JOIN "
+    "(SELECT beat_at, broker_ok, broker_error FROM vase_recorders ORDER BY beat_at DESC LIMIT 1) AS r "
+    "ON 1 = 1 WHERE id = 1"
 )
 
 
@@ -95,8 +96,8 @@ def take_turn(connection: Connection) -> None:
 
 
 AMONG: Final = {
-    "sqlite": "task_runs.id IN (SELECT value FROM json_each(:ids))",
-    "postgresql": "task_runs.id = ANY(CAST(:ids AS bigint[]))",
+    "sqlite": "vase_task_runs.id IN (SELECT value FROM json_each(:ids))",
+    "postgresql": "vase_task_runs.id = ANY(CAST(:ids AS bigint[]))",
 }
 """The condition that a run is one of many, by dialect; as a parameter for each it would cost more than the search."""
 _LISTED_AMONG: Final = {dialect: _SELECT_LISTED.where(text(condition)) for dialect, condition in AMONG.items()}

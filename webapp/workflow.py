@@ -101,10 +101,10 @@ class Workflow:
 
 _VERSION: Final = text(
     "SELECT max(changed), min(phase) FROM ("
-    "SELECT changed, phase FROM task_runs WHERE task_id IN (:task_id, :parent, :root) "
-    "UNION ALL SELECT changed, phase FROM (SELECT changed, phase FROM task_runs WHERE root_id = :root ORDER BY id "
+    "SELECT changed, phase FROM vase_task_runs WHERE task_id IN (:task_id, :parent, :root) "
+    "UNION ALL SELECT changed, phase FROM (SELECT changed, phase FROM vase_task_runs WHERE root_id = :root ORDER BY id "
     "LIMIT :most) AS members "
-    "UNION ALL SELECT changed, phase FROM task_runs WHERE retry_of = :task_id) AS shown"
+    "UNION ALL SELECT changed, phase FROM vase_task_runs WHERE retry_of = :task_id) AS shown"
 )
 
 

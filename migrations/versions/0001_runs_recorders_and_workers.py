@@ -10,19 +10,19 @@ depends_on = None
 
 
 def upgrade():
-    op.create_table('changes',
+    op.create_table('vase_changes',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('version', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
-    op.create_table('recorders',
+    op.create_table('vase_recorders',
     sa.Column('name', sa.String(length=255), nullable=False),
     sa.Column('beat_at', sa.Float(), nullable=False),
     sa.Column('broker_ok', sa.Boolean(), nullable=False),
     sa.Column('broker_error', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('name')
     )
-    op.create_table('task_runs',
+    op.create_table('vase_task_runs',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('task_id', sa.String(length=255), nullable=False),
     sa.Column('name', sa.String(length=255), nullable=False),
@@ -65,32 +65,32 @@ def upgrade():
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('task_id')
     )
-    with op.batch_alter_table('task_runs', schema=None) as batch_op:
+    with op.batch_alter_table('vase_task_runs', schema=None) as batch_op:
         batch_op.create_index('ix_task_runs_created', ['created_at', 'id'], unique=False)
         batch_op.create_index('ix_task_runs_name_created', ['name', 'created_at', 'id'], unique=False)
         batch_op.create_index('ix_task_runs_publish', ['publish_due_at'], unique=False, sqlite_where=sa.text("publish_state IN ('new', 'sending')"), postgresql_where=sa.text("publish_state IN ('new', 'sending')"))
         batch_op.create_index('ix_task_runs_rank_created', ['rank', 'created_at', 'id'], unique=False)
         batch_op.create_index('ix_task_runs_state_created', ['state', 'created_at', 'id'], unique=False)
 
-    op.create_table('workers',
+    op.create_table('vase_workers',
     sa.Column('hostname', sa.String(length=255), nullable=False),
     sa.Column('seen_at', sa.Float(), nullable=False),
     sa.Column('online', sa.Boolean(), nullable=False),
     sa.PrimaryKeyConstraint('hostname')
     )
     # The one row that every writer bumps.
-    op.execute("INSERT INTO changes (id, version) VALUES (1, 0)")
+    op.execute("INSERT INTO vase_changes (id, version) VALUES (1, 0)")
 
 
 def downgrade():
-    op.drop_table('workers')
-    with op.batch_alter_table('task_runs', schema=None) as batch_op:
+    op.drop_table('vase_workers')
+    with op.batch_alter_table('vase_task_runs', schema=None) as batch_op:
         batch_op.drop_index('ix_task_runs_state_created')
         batch_op.drop_index('ix_task_runs_rank_created')
         batch_op.drop_index('ix_task_runs_publish', sqlite_where=sa.text("publish_state IN ('new', 'sending')"), postgresql_where=sa.text("publish_state IN ('new', 'sending')"))
         batch_op.drop_index('ix_task_runs_name_created')
         batch_op.drop_index('ix_task_runs_created')
 
-    op.drop_table('task_runs')
-    op.drop_table('recorders')
-    op.drop_table('changes')
+    op.drop_table('vase_task_runs')
+    op.drop_table('vase_recorders')
+    op.drop_table('vase_changes')

@@ -32,19 +32,19 @@ DUE = sa.text("publish_state IN ('new', 'sending', 'held')")
 
 def upgrade():
     rebuild_runs()
-    op.add_column("changes", sa.Column("site", sa.String(32), nullable=False, server_default=""))
+    op.add_column("vase_changes", sa.Column("site", sa.String(32), nullable=False, server_default=""))
     random_name = "lower(hex(randomblob(8)))" if on_sqlite() else "substr(md5(random()::text), 1, 16)"
-    op.execute(f"UPDATE changes SET site = {random_name}")
-    op.add_column("workers", sa.Column("durable", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.execute(f"UPDATE vase_changes SET site = {random_name}")
+    op.add_column("vase_workers", sa.Column("durable", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
-        "known_values",
+        "vase_known_values",
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("value", sa.String(255), nullable=False),
         sa.Column("seen_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "value"),
     )
     op.create_table(
-        "dead_letters",
+        "vase_dead_letters",
         sa.Column("id", BIG, nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("task_id", sa.Text(), nullable=False),
@@ -53,7 +53,7 @@ def upgrade():
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
-        "gaps",
+        "vase_gaps",
         sa.Column("id", BIG, nullable=False),
         sa.Column("began_at", sa.Float(), nullable=False),
         sa.Column("ended_at", sa.Float(), nullable=False),
@@ -63,8 +63,8 @@ def upgrade():
     )
     for kind, column in (("state", "state"), ("task", "name"), ("worker", "worker"), ("queue", "queue")):
         op.execute(
-            f"INSERT INTO known_values (kind, value, seen_at) SELECT '{kind}', {column}, max(state_at) "
-            f"FROM task_runs WHERE {column} != '' GROUP BY {column}"
+            f"INSERT INTO vase_known_values (kind, value, seen_at) SELECT '{kind}', {column}, max(state_at) "
+            f"FROM vase_task_runs WHERE {column} != '' GROUP BY {column}"
         )
     create_words()
     from webapp.index import index_everything
@@ -80,32 +80,32 @@ def create_words():
     if on_sqlite():
         # No text is kept a second time, and neither places nor lengths: a word is there or it is not.
         op.execute(
-            "CREATE VIRTUAL TABLE run_words USING fts5"
+            "CREATE VIRTUAL TABLE vase_run_words USING fts5"
             "(words, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '.+-'\")"
         )
     else:
-        op.execute("CREATE TABLE run_words (id BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)")
-        op.execute("CREATE INDEX ix_run_words ON run_words USING gin (words)")
+        op.execute("CREATE TABLE vase_run_words (id BIGINT PRIMARY KEY, words TSVECTOR NOT NULL)")
+        op.execute("CREATE INDEX ix_run_words ON vase_run_words USING gin (words)")
 
 
 def rebuild_runs():
     for name in ("created", "name_created", "publish", "rank_created", "state_created"):
-        op.drop_index(f"ix_task_runs_{name}", "task_runs")
-    op.create_table("task_runs_new", *columns(), sa.PrimaryKeyConstraint("id"))
+        op.drop_index(f"ix_task_runs_{name}", "vase_task_runs")
+    op.create_table("vase_task_runs_new", *columns(), sa.PrimaryKeyConstraint("id"))
     copied = ", ".join(COPIED)
     op.execute(
-        f"INSERT INTO task_runs_new ({copied}, id, phase, run_order, wait_order, root_id, publish_state) "
+        f"INSERT INTO vase_task_runs_new ({copied}, id, phase, run_order, wait_order, root_id, publish_state) "
         f"SELECT {copied}, {NEW_ID}, {PHASE}, {RUN_ORDER}, {WAIT_ORDER}, NULLIF(root_id, task_id), {HELD} "
-        "FROM task_runs"
+        "FROM vase_task_runs"
     )
-    op.drop_table("task_runs")
-    op.rename_table("task_runs_new", "task_runs")
-    with op.batch_alter_table("task_runs") as runs:
+    op.drop_table("vase_task_runs")
+    op.rename_table("vase_task_runs_new", "vase_task_runs")
+    with op.batch_alter_table("vase_task_runs") as runs:
         runs.create_unique_constraint("uq_task_runs_task_id", ["task_id"])
-    op.create_index("ix_task_runs_phase", "task_runs", ["phase", "id"])
-    op.create_index("ix_task_runs_run_order", "task_runs", ["run_order", "id", "phase"])
-    op.create_index("ix_task_runs_wait_order", "task_runs", ["wait_order", "id", "phase"])
-    op.create_index("ix_task_runs_publish", "task_runs", ["publish_due_at"], sqlite_where=DUE, postgresql_where=DUE)
+    op.create_index("ix_task_runs_phase", "vase_task_runs", ["phase", "id"])
+    op.create_index("ix_task_runs_run_order", "vase_task_runs", ["run_order", "id", "phase"])
+    op.create_index("ix_task_runs_wait_order", "vase_task_runs", ["wait_order", "id", "phase"])
+    op.create_index("ix_task_runs_publish", "vase_task_runs", ["publish_due_at"], sqlite_where=DUE, postgresql_where=DUE)
 
 
 def columns():
@@ -145,29 +145,29 @@ def columns():
 
 
 def downgrade():
-    for name in ("run_words", "gaps", "dead_letters", "known_values"):
+    for name in ("vase_run_words", "vase_gaps", "vase_dead_letters", "vase_known_values"):
         op.execute(f"DROP TABLE {name}")
-    with op.batch_alter_table("workers") as workers:
+    with op.batch_alter_table("vase_workers") as workers:
         workers.drop_column("durable")
-    with op.batch_alter_table("changes") as changes:
+    with op.batch_alter_table("vase_changes") as changes:
         changes.drop_column("site")
     for name in ("phase", "run_order", "wait_order", "publish"):
-        op.drop_index(f"ix_task_runs_{name}", "task_runs")
-    op.add_column("task_runs", sa.Column("rank", sa.SmallInteger(), nullable=False, server_default="10"))
-    op.add_column("task_runs", sa.Column("outcome_rank", sa.SmallInteger()))
+        op.drop_index(f"ix_task_runs_{name}", "vase_task_runs")
+    op.add_column("vase_task_runs", sa.Column("rank", sa.SmallInteger(), nullable=False, server_default="10"))
+    op.add_column("vase_task_runs", sa.Column("outcome_rank", sa.SmallInteger()))
     op.execute(
-        "UPDATE task_runs SET rank = CASE WHEN state = 'SUCCESS' THEN 30 WHEN state = 'PENDING' THEN 0 WHEN phase > 0 "
+        "UPDATE vase_task_runs SET rank = CASE WHEN state = 'SUCCESS' THEN 30 WHEN state = 'PENDING' THEN 0 WHEN phase > 0 "
         "AND doubt_at IS NULL THEN 20 ELSE 10 END, "
         "publish_state = CASE WHEN publish_state IN ('held', 'dead') THEN 'new' ELSE publish_state END"
     )
-    op.execute("UPDATE task_runs SET outcome_rank = rank WHERE outcome_at IS NOT NULL")
-    with op.batch_alter_table("task_runs") as runs:
+    op.execute("UPDATE vase_task_runs SET outcome_rank = rank WHERE outcome_at IS NOT NULL")
+    with op.batch_alter_table("vase_task_runs") as runs:
         runs.drop_constraint("uq_task_runs_task_id", type_="unique")
         for name in ("phase", "run_order", "wait_order", "doubt", "doubt_at", "publish_owner"):
             runs.drop_column(name)
         runs.create_unique_constraint("task_runs_task_id_key", ["task_id"])
     due = sa.text("publish_state IN ('new', 'sending')")
-    op.create_index("ix_task_runs_publish", "task_runs", ["publish_due_at"], sqlite_where=due, postgresql_where=due)
-    op.create_index("ix_task_runs_created", "task_runs", ["created_at", "id"])
+    op.create_index("ix_task_runs_publish", "vase_task_runs", ["publish_due_at"], sqlite_where=due, postgresql_where=due)
+    op.create_index("ix_task_runs_created", "vase_task_runs", ["created_at", "id"])
     for name in ("name", "rank", "state"):
-        op.create_index(f"ix_task_runs_{name}_created", "task_runs", [name, "created_at", "id"])
+        op.create_index(f"ix_task_runs_{name}_created", "vase_task_runs", [name, "created_at", "id"])

@@ -15,17 +15,17 @@ OPEN = sa.text("ended_at IS NULL")
 
 
 def upgrade():
-    op.add_column("task_runs", sa.Column("options", sa.Text()))
-    op.add_column("task_runs", sa.Column("note", sa.Text()))
-    op.add_column("task_runs", sa.Column("retry_of", sa.String(255)))
+    op.add_column("vase_task_runs", sa.Column("options", sa.Text()))
+    op.add_column("vase_task_runs", sa.Column("note", sa.Text()))
+    op.add_column("vase_task_runs", sa.Column("retry_of", sa.String(255)))
     op.create_index(
-        "ix_task_runs_retry_of", "task_runs", ["retry_of"], sqlite_where=RETRIES, postgresql_where=RETRIES
+        "ix_task_runs_retry_of", "vase_task_runs", ["retry_of"], sqlite_where=RETRIES, postgresql_where=RETRIES
     )
-    op.create_index("ix_task_runs_root", "task_runs", ["root_id", "id"], sqlite_where=PARTS, postgresql_where=PARTS)
-    op.add_column("workers", sa.Column("pool", sa.String(255)))
-    op.add_column("workers", sa.Column("queues", sa.Text()))
+    op.create_index("ix_task_runs_root", "vase_task_runs", ["root_id", "id"], sqlite_where=PARTS, postgresql_where=PARTS)
+    op.add_column("vase_workers", sa.Column("pool", sa.String(255)))
+    op.add_column("vase_workers", sa.Column("queues", sa.Text()))
     op.create_table(
-        "cancels",
+        "vase_cancels",
         sa.Column("task_id", sa.String(255), nullable=False),
         sa.Column("requested_at", sa.Float(), nullable=False),
         sa.Column("terminate", sa.Boolean(), nullable=False),
@@ -37,22 +37,22 @@ def upgrade():
         sa.Column("ended_at", sa.Float()),
         sa.PrimaryKeyConstraint("task_id"),
     )
-    op.create_index("ix_cancels_open", "cancels", ["due_at"], sqlite_where=OPEN, postgresql_where=OPEN)
+    op.create_index("ix_cancels_open", "vase_cancels", ["due_at"], sqlite_where=OPEN, postgresql_where=OPEN)
     op.create_table(
-        "worker_tasks",
+        "vase_worker_tasks",
         sa.Column("hostname", sa.String(255), nullable=False),
         sa.Column("name", sa.String(255), nullable=False),
         sa.Column("schema_hash", sa.String(32)),
         sa.PrimaryKeyConstraint("hostname", "name"),
     )
     op.create_table(
-        "task_schemas",
+        "vase_task_schemas",
         sa.Column("hash", sa.String(32), nullable=False),
         sa.Column("schema", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("hash"),
     )
     op.create_table(
-        "presets",
+        "vase_presets",
         sa.Column("id", BIG, nullable=False),
         sa.Column("task", sa.String(255), nullable=False),
         sa.Column("label", sa.String(100), nullable=False),
@@ -61,7 +61,7 @@ def upgrade():
         sa.UniqueConstraint("task", "label", name="uq_presets_task_label"),
     )
     op.create_table(
-        "bulk_actions",
+        "vase_bulk_actions",
         sa.Column("id", BIG, nullable=False),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
@@ -86,23 +86,23 @@ def upgrade():
 def index_anew():
     """Index every run once more where there is one with a root, which is a word since this version."""
     connection = op.get_bind()
-    if connection.execute(sa.text("SELECT 1 FROM task_runs WHERE root_id IS NOT NULL LIMIT 1")).first() is None:
+    if connection.execute(sa.text("SELECT 1 FROM vase_task_runs WHERE root_id IS NOT NULL LIMIT 1")).first() is None:
         return
     from webapp.index import index_everything
 
     sqlite = connection.dialect.name == "sqlite"
-    op.execute("INSERT INTO run_words(run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE run_words")
+    op.execute("INSERT INTO vase_run_words(vase_run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE vase_run_words")
     index_everything(connection)
 
 
 def downgrade():
-    for name in ("bulk_actions", "presets", "task_schemas", "worker_tasks", "cancels"):
+    for name in ("vase_bulk_actions", "vase_presets", "vase_task_schemas", "vase_worker_tasks", "vase_cancels"):
         op.drop_table(name)
-    with op.batch_alter_table("workers") as workers:
+    with op.batch_alter_table("vase_workers") as workers:
         workers.drop_column("queues")
         workers.drop_column("pool")
-    op.drop_index("ix_task_runs_root", "task_runs")
-    op.drop_index("ix_task_runs_retry_of", "task_runs")
-    with op.batch_alter_table("task_runs") as runs:
+    op.drop_index("ix_task_runs_root", "vase_task_runs")
+    op.drop_index("ix_task_runs_retry_of", "vase_task_runs")
+    with op.batch_alter_table("vase_task_runs") as runs:
         for name in ("options", "note", "retry_of"):
             runs.drop_column(name)

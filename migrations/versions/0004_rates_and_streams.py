@@ -10,8 +10,8 @@ down_revision = "0003"
 
 
 def upgrade():
-    op.add_column("bulk_actions", sa.Column("worked_at", sa.Float()))
-    op.add_column("changes", sa.Column("streamed", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("vase_bulk_actions", sa.Column("worked_at", sa.Float()))
+    op.add_column("vase_changes", sa.Column("streamed", sa.Boolean(), nullable=False, server_default=sa.false()))
     index_anew()
 
 
@@ -19,17 +19,17 @@ def index_anew():
     """Index every run once more where there is a long text, whose words were left out beyond some number before."""
     connection = op.get_bind()
     long = " OR ".join(f"length({name}) > 100" for name in ("args", "kwargs", "result", "exception"))
-    if connection.execute(sa.text(f"SELECT 1 FROM task_runs WHERE phase > 0 AND ({long}) LIMIT 1")).first() is None:
+    if connection.execute(sa.text(f"SELECT 1 FROM vase_task_runs WHERE phase > 0 AND ({long}) LIMIT 1")).first() is None:
         return
     from webapp.index import index_everything
 
     sqlite = connection.dialect.name == "sqlite"
-    op.execute("INSERT INTO run_words(run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE run_words")
+    op.execute("INSERT INTO vase_run_words(vase_run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE vase_run_words")
     index_everything(connection)
 
 
 def downgrade():
-    with op.batch_alter_table("changes") as changes:
+    with op.batch_alter_table("vase_changes") as changes:
         changes.drop_column("streamed")
-    with op.batch_alter_table("bulk_actions") as bulk_actions:
+    with op.batch_alter_table("vase_bulk_actions") as bulk_actions:
         bulk_actions.drop_column("worked_at")

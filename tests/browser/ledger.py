@@ -45,8 +45,8 @@ class Ledger(Stack):
         with self.change() as (connection, _):
             connection.execute(delete(runs))
             connection.execute(delete(cancels))
-            connection.exec_driver_sql("DELETE FROM known_values")
-            connection.exec_driver_sql("INSERT INTO run_words(run_words) VALUES ('delete-all')")
+            connection.exec_driver_sql("DELETE FROM vase_known_values")
+            connection.exec_driver_sql("INSERT INTO vase_run_words(vase_run_words) VALUES ('delete-all')")
         self.signs()
 
     def signs(self, *, recorder: bool = True, broker_error: str | None = None, online: int = 2) -> None:

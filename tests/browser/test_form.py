@@ -86,7 +86,7 @@ def test_a_form_that_is_wrong_starts_nothing(visit: Opener, ledger: Ledger, scri
     page = visit(ledger.url, script=script).page
     send(page, "1", "nan")
     expect(page.locator("[aria-invalid]")).to_have_count(1)
-    assert ledger.query("SELECT count(*) FROM task_runs") == [(0,)]
+    assert ledger.query("SELECT count(*) FROM vase_task_runs") == [(0,)]
 
 
 @with_and_without_script

@@ -189,7 +189,7 @@ class Checker:
 
     def states(self) -> Counter[str]:
         """Return how many runs are in which state."""
-        return Counter(dict(self.stack.query("SELECT state, count(*) FROM task_runs GROUP BY state")))
+        return Counter(dict(self.stack.query("SELECT state, count(*) FROM vase_task_runs GROUP BY state")))
 
     def settle(self, timeout: float = 60.0, unknowable: Iterable[str] = (), beyond_cap: bool = False) -> Counter[str]:
         """Wait until every run has settled as it truly ended; return how many are in which state.
@@ -212,7 +212,7 @@ class Checker:
         rows: dict[str, tuple[str, str | None, str | None]] = {}
         complaints = []
         columns = "task_id, state, result, exception, publish_state"
-        for task_id, state, result, exception, published in self.stack.query(f"SELECT {columns} FROM task_runs"):
+        for task_id, state, result, exception, published in self.stack.query(f"SELECT {columns} FROM vase_task_runs"):
             if task_id in rows:
                 complaints.append(f"{task_id} has two rows")
             if published not in (None, "sent"):
@@ -239,7 +239,9 @@ class Checker:
 
     def _look(self) -> None:
         """Look at what has changed since the last time: what was ready stays so."""
-        changed = self.stack.query("SELECT task_id, state, changed FROM task_runs WHERE changed > ?", self._version)
+        changed = self.stack.query(
+            "SELECT task_id, state, changed FROM vase_task_runs WHERE changed > ?", self._version
+        )
         for task_id, state, version in changed:
             before = self._seen.get(task_id)
             # A second delivery may end well after a first one that failed; nothing else may follow an end.

@@ -58,13 +58,13 @@ def finish(checker: Checker, number: int, count: int, kills: int, timeout: float
     stack = checker.stack
 
     def done() -> int:
-        return int(stack.query("SELECT done FROM bulk_actions WHERE id = ?", number)[0][0])
+        return int(stack.query("SELECT done FROM vase_bulk_actions WHERE id = ?", number)[0][0])
 
     for kill in range(1, kills + 1):
         wait_until(lambda place=count * kill // (kills + 1): done() >= place, "the action goes on", timeout)
         stack.stop("recorder", number=signal.SIGKILL)
         stack.start("recorder")
-    ended = "SELECT state, done, failed FROM bulk_actions WHERE id = ?"
+    ended = "SELECT state, done, failed FROM vase_bulk_actions WHERE id = ?"
     wait_until(lambda: stack.query(ended, number) == [("done", count, 0)], "the action has ended", timeout)
 
 
@@ -89,25 +89,25 @@ def test_runs_are_run_again_and_cancelled_once_each(experiment: Experiment, coun
     ended_runs(checker, count)
 
     finish(checker, ask(checker, "retry", "state:success"), count, kills, patience)
-    sent = "SELECT count(*) FROM task_runs WHERE publish_state = 'sent'"
+    sent = "SELECT count(*) FROM vase_task_runs WHERE publish_state = 'sent'"
     wait_until(lambda: stack.query(sent) == [(count,)], "all have been sent", patience)
-    new = {row[0] for row in stack.query("SELECT task_id FROM task_runs WHERE retry_of IS NOT NULL")}
+    new = {row[0] for row in stack.query("SELECT task_id FROM vase_task_runs WHERE retry_of IS NOT NULL")}
     assert (len(new), Counter(waiting(checker)) - Counter(new)) == (count, Counter())
 
     finish(checker, ask(checker, "cancel", "state:live"), count, kills, patience)
-    untold = "SELECT count(*) FROM cancels WHERE due_at = 0 AND ended_at IS NULL"
+    untold = "SELECT count(*) FROM vase_cancels WHERE due_at = 0 AND ended_at IS NULL"
     wait_until(lambda: stack.query(untold) == [(0,)], "the broker remembers all cancels", patience)
     stack.start("worker")
     # That a worker stored it is not enough: every message is dropped or taken back.
     wait_until(lambda: not checker.redis.exists("celery", "unacked"), "no message is left", patience)
-    revoked = "SELECT count(*) FROM task_runs WHERE state = 'REVOKED'"
+    revoked = "SELECT count(*) FROM vase_task_runs WHERE state = 'REVOKED'"
     wait_until(lambda: stack.query(revoked) == [(count,)], "all have been revoked", patience)
     checker.attempted |= new
     assert checker.settle() == {"SUCCESS": count, "REVOKED": count}
     assert new.isdisjoint(checker.truth())
     # As if the ten minutes had passed after which they are looked at again.
     with stack.database() as database:
-        database.execute("UPDATE cancels SET due_at = 1, requested_at = requested_at - 601")
-    still_open = "SELECT count(*) FROM cancels WHERE ended_at IS NULL"
+        database.execute("UPDATE vase_cancels SET due_at = 1, requested_at = requested_at - 601")
+    still_open = "SELECT count(*) FROM vase_cancels WHERE ended_at IS NULL"
     wait_until(lambda: stack.query(still_open) == [(0,)], "all cancels have ended", 60 + patience)
     assert checker.redis.zcard("vase.cancelled") == 0

@@ -58,7 +58,7 @@ def test_beyond_the_cap_there_is_a_gap_and_it_is_shown(experiment: Experiment) -
     checker.stack.start("recorder")
     wait_until(lambda: checker.states()["SUCCESS"] >= 500 + 1_900 // 4, "what the stream and the results tell is known")
     checker.settle(beyond_cap=True)
-    missing = wait_until(lambda: checker.stack.query("SELECT sum(messages) FROM gaps")[0][0], "the gap is noted")
+    missing = wait_until(lambda: checker.stack.query("SELECT sum(messages) FROM vase_gaps")[0][0], "the gap is noted")
     assert 8_000 - 200 <= missing <= 8_000
     page = checker.stack.get("/")[1]
     assert "Events of some times are missing" in page
@@ -79,7 +79,7 @@ def test_events_shuffled_and_doubled(experiment: Experiment) -> None:
     with events.dispatcher(checker) as sender:
         events.send(sender, told)
     assert checker.settle() == {"SUCCESS": 300}
-    spans = checker.stack.query("SELECT DISTINCT started_at - sent_at, received_at - sent_at FROM task_runs")
+    spans = checker.stack.query("SELECT DISTINCT started_at - sent_at, received_at - sent_at FROM vase_task_runs")
     assert all(abs(started - 0.2) < 1e-3 and abs(received - 0.1) < 1e-3 for started, received in spans)
 
 
@@ -94,7 +94,7 @@ def test_a_worker_whose_clock_is_two_hours_ahead(experiment: Experiment) -> None
         events.send(sender, runs[0] + runs[1][:3] + runs[2][:3])
     events.store_results(checker, runs[1:2])
     assert checker.settle() == {"SUCCESS": 2, "LOST": 1}
-    assert checker.stack.query("SELECT count(*) FROM task_runs WHERE created_at > ?", time.time()) == [(0,)]
+    assert checker.stack.query("SELECT count(*) FROM vase_task_runs WHERE created_at > ?", time.time()) == [(0,)]
 
 
 def test_hostile_events_among_good_ones(experiment: Experiment) -> None:
@@ -119,4 +119,4 @@ def test_hostile_events_among_good_ones(experiment: Experiment) -> None:
                 checker.redis.xadd(STREAM, {FIELD: json.dumps([event])})
             events.send(sender, events_of_run[2:])
     assert checker.settle() == {"SUCCESS": 200}
-    assert checker.stack.query("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert checker.stack.query("SELECT count(*) FROM vase_dead_letters") == [(0,)]

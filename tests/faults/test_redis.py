@@ -58,7 +58,7 @@ def test_redis_killed_and_started_again_without_a_file(experiment: Experiment) -
     checker.stack.start("redis")
     settle_with_workers_revived(checker, 120, tuple(task_ids))
     assert checker.states()["UNCERTAIN"] >= 10
-    wait_until(lambda: checker.stack.query("SELECT why FROM gaps"), "the gap is noted")
+    wait_until(lambda: checker.stack.query("SELECT why FROM vase_gaps"), "the gap is noted")
 
 
 def test_redis_emptied(experiment: Experiment) -> None:
@@ -70,7 +70,7 @@ def test_redis_emptied(experiment: Experiment) -> None:
     assert states["SUCCESS"] == 22 - states["UNCERTAIN"]
     assert states["UNCERTAIN"] >= 12
     assert {checker.stack.row(task_id)["state"] for task_id in begun[:2]} == {"SUCCESS"}
-    assert checker.stack.query("SELECT why FROM gaps"), "the gap is noted"
+    assert checker.stack.query("SELECT why FROM vase_gaps"), "the gap is noted"
 
 
 def seconds_of(action: Callable[[], object]) -> float:
@@ -118,7 +118,7 @@ def test_redis_out_of_memory(experiment: Experiment) -> None:
     settle_with_workers_revived(checker)
     # Those at work may not be able to store their results, and a message may vanish between the two steps in which a
     # worker takes it, which has a name then. All others succeed, whatever happened to these.
-    rows = checker.stack.query("SELECT task_id, state FROM task_runs")
+    rows = checker.stack.query("SELECT task_id, state FROM vase_task_runs")
     others = [state for task_id, state in rows if task_id not in begun and state != "UNCERTAIN"]
     assert set(others) == {"SUCCESS"}
     assert len(others) >= 4

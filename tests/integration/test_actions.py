@@ -84,11 +84,11 @@ def test_a_cancelled_run_whose_message_is_nowhere_any_more_ends(own_stack: Stack
     task_id = start(own_stack)
     post(own_stack, "/cancel", task_id=task_id)
     with own_stack.database() as database:
-        database.execute("UPDATE cancels SET requested_at = requested_at - 700")
-        database.execute("UPDATE task_runs SET state = 'REVOKED', phase = 3")
+        database.execute("UPDATE vase_cancels SET requested_at = requested_at - 700")
+        database.execute("UPDATE vase_task_runs SET state = 'REVOKED', phase = 3")
     Redis(port=own_stack.redis_port).flushall()
     own_stack.start("recorder")
-    wait_until(lambda: own_stack.query("SELECT ended_at FROM cancels")[0][0], "the cancel has ended")
+    wait_until(lambda: own_stack.query("SELECT ended_at FROM vase_cancels")[0][0], "the cancel has ended")
     assert "The run did not happen." in page(own_stack, task_id)
 
 
@@ -130,16 +130,18 @@ def test_a_bulk_retry_goes_on_where_a_killed_recorder_left_it(own_stack: Stack) 
         wait_until(lambda count=count: retried(own_stack) >= count, f"{count} were run again")
         own_stack.stop("recorder", number=signal.SIGKILL)
         own_stack.start("recorder")
-    wait_until(lambda: own_stack.query("SELECT state FROM bulk_actions")[0][0] == "done", "the action is done", 60)
-    sources = [row[0] for row in own_stack.query("SELECT retry_of FROM task_runs WHERE retry_of IS NOT NULL")]
+    wait_until(lambda: own_stack.query("SELECT state FROM vase_bulk_actions")[0][0] == "done", "the action is done", 60)
+    sources = [row[0] for row in own_stack.query("SELECT retry_of FROM vase_task_runs WHERE retry_of IS NOT NULL")]
     assert sorted(sources) == sorted(firsts)
     wait_until(
-        lambda: own_stack.query("SELECT count(*) FROM task_runs WHERE state = 'SUCCESS'")[0][0] == 120, "all ran", 60
+        lambda: own_stack.query("SELECT count(*) FROM vase_task_runs WHERE state = 'SUCCESS'")[0][0] == 120,
+        "all ran",
+        60,
     )
 
 
 def retried(stack: Stack) -> int:
-    return int(stack.query("SELECT count(*) FROM task_runs WHERE retry_of IS NOT NULL")[0][0])
+    return int(stack.query("SELECT count(*) FROM vase_task_runs WHERE retry_of IS NOT NULL")[0][0])
 
 
 def test_a_workflow_shows_as_a_tree_with_a_timeline(stack: Stack) -> None:

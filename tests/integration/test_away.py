@@ -31,7 +31,7 @@ def executions(stack: Stack) -> int:
 
 
 def is_done(stack: Stack) -> bool:
-    return stack.query("SELECT DISTINCT state FROM task_runs") == [("SUCCESS",)]
+    return stack.query("SELECT DISTINCT state FROM vase_task_runs") == [("SUCCESS",)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "hung"])
@@ -49,7 +49,7 @@ def test_a_submission_without_a_broker_is_kept_and_runs_once_afterwards(own_stac
         os.kill(own_stack.parts["redis"].pid, signal.SIGCONT)
     own_stack.start("worker")
     wait_until(lambda: is_done(own_stack), "the run has ended", 60)
-    assert len(own_stack.query("SELECT 1 FROM task_runs")) == 1
+    assert len(own_stack.query("SELECT 1 FROM vase_task_runs")) == 1
     if number == signal.SIGKILL:
         # A message that a hung broker took after all may run a second time; see docs/architecture.md.
         assert executions(own_stack) == 1

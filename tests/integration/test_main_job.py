@@ -32,7 +32,7 @@ def ended(stack: Stack, args: str) -> dict[str, Any]:
     where = "WHERE args = ? AND phase > 0 AND outcome_exact = 1 ORDER BY id DESC LIMIT 1"
 
     def row() -> tuple[Any, ...] | None:
-        found = stack.query(f"SELECT {', '.join(columns)} FROM task_runs {where}", args)
+        found = stack.query(f"SELECT {', '.join(columns)} FROM vase_task_runs {where}", args)
         return found[0] if found else None
 
     return dict(zip(columns, wait_until(row, f"{args} has ended"), strict=True))
@@ -83,7 +83,7 @@ def test_progress_reaches_the_row_while_the_task_runs(stack: Stack) -> None:
     pairs = [[n, 2] for n in range(30)]
     started = stack.run("flask", "--app", "app", "run-task", "divide_many", json.dumps(pairs), "0.5")
     task_id = started.stdout.strip()
-    query = "SELECT state, progress_current, progress_total FROM task_runs WHERE task_id = ?"
+    query = "SELECT state, progress_current, progress_total FROM vase_task_runs WHERE task_id = ?"
 
     def halfway() -> bool:
         ((state, current, total),) = stack.query(query, task_id)
@@ -96,7 +96,7 @@ def test_progress_reaches_the_row_while_the_task_runs(stack: Stack) -> None:
 def test_each_attempt_of_a_retried_run_is_told(stack: Stack) -> None:
     arguments = ["unreliable_divide", "9", "4", "1.0"]
     task_id = stack.run("flask", "--app", "app", "run-task", *arguments).stdout.strip()
-    query = "SELECT steps FROM task_runs WHERE task_id = ?"
+    query = "SELECT steps FROM vase_task_runs WHERE task_id = ?"
     wait_until(lambda: (stack.query(query, task_id)[0][0] or "").count("retried") >= 2, "two attempts have failed")
     text = page(stack, f"/runs/{task_id}")
     assert "Attempt 1 failed" in text

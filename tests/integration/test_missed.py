@@ -68,7 +68,9 @@ def test_two_recorders_make_one_row_of_a_run(own_stack: Stack) -> None:
         wait_until(lambda: "Recording events." in said.read_text(), "the second recorder listens")
         with Celery("client", broker=own_stack.broker_url, set_as_current=False) as client:
             sent = {str(client.send_task("webapp.tasks.divide", [n, 2]).id) for n in range(20)}
-        count = "SELECT count(*), count(DISTINCT task_id) FROM task_runs WHERE state = 'SUCCESS' AND outcome_exact = 1"
+        count = (
+            "SELECT count(*), count(DISTINCT task_id) FROM vase_task_runs WHERE state = 'SUCCESS' AND outcome_exact = 1"
+        )
         wait_until(lambda: own_stack.query(count) == [(len(sent), len(sent))], "each run has its one row")
         own_stack.stop("recorder")
         assert "Unforeseen" not in said.read_text()

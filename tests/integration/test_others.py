@@ -71,7 +71,7 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cel
     environ = {k: v for k, v in stack.environ.items() if not k.startswith("CELERY_")} | {"BROKER": stack.broker_url}
     worker = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
     log.close()
-    known = "SELECT online FROM workers WHERE hostname = 'shop@there'"
+    known = "SELECT online FROM vase_workers WHERE hostname = 'shop@there'"
     producer = Celery("producer", broker=stack.broker_url, set_as_current=False)
     try:
         wait_until(lambda: stack.query(known) == [(1,)], "the other app's worker is known")
@@ -92,7 +92,7 @@ def test_an_app_that_follows_the_guide_is_recorded_durably_and_typed(stack: Stac
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=log, stderr=log)
     try:
-        known = "SELECT durable FROM workers WHERE hostname = 'mall@there'"
+        known = "SELECT durable FROM vase_workers WHERE hostname = 'mall@there'"
         wait_until(lambda: stack.query(known) == [(True,)], "its worker says that it is durable")
         wait_until(lambda: 'name="p.order"' in stack.get("/task?name=mall.pay")[1], "the task is described", 60)
         assert "Pay an order." in stack.get("/task?name=mall.pay")[1]
@@ -106,7 +106,7 @@ def test_an_app_that_follows_the_guide_is_recorded_durably_and_typed(stack: Stac
 
 
 def ended(stack: Stack, task_id: str) -> tuple[str, str, str]:
-    query = "SELECT state, result, exception FROM task_runs WHERE task_id = ? AND phase > 0 AND outcome_exact = 1"
+    query = "SELECT state, result, exception FROM vase_task_runs WHERE task_id = ? AND phase > 0 AND outcome_exact = 1"
     return wait_until(lambda: stack.query(query, task_id), f"{task_id} has ended")[0]
 
 
@@ -122,7 +122,7 @@ def test_a_run_of_another_app_is_recorded_with_its_exact_result(stack: Stack, sh
 
 def test_events_are_switched_on_in_a_worker_that_was_started_without_them(stack: Stack, shop: Celery) -> None:
     task_id = send(shop, "shop.pay", 1)
-    query = "SELECT worker, started_at FROM task_runs WHERE task_id = ? AND started_at IS NOT NULL"
+    query = "SELECT worker, started_at FROM vase_task_runs WHERE task_id = ? AND started_at IS NOT NULL"
     ((worker, _),) = wait_until(lambda: stack.query(query, task_id), "its start was heard")
     assert worker == "shop@there"
 
@@ -169,5 +169,5 @@ def test_a_hostile_event_does_not_lose_its_neighbours(stack: Stack, shop: Celery
             dispatcher.producer.publish(
                 body, routing_key=kind.replace("-", "."), exchange=dispatcher.exchange, declare=[dispatcher.exchange]
             )
-    query = "SELECT count(*) FROM task_runs WHERE task_id IN ('before', 'after', 'big', 'strange')"
+    query = "SELECT count(*) FROM vase_task_runs WHERE task_id IN ('before', 'after', 'big', 'strange')"
     wait_until(lambda: stack.query(query) == [(4,)], "the good rows are there")

@@ -181,7 +181,7 @@ def test_nothing_hostile_makes_an_error_of_the_site(
 
 
 def test_every_run_has_ended_and_no_worker_was_lost(known: Stack, runs: Sent) -> None:
-    live = "SELECT name, state FROM task_runs WHERE state NOT IN ('SUCCESS', 'FAILURE') OR outcome_exact <> 1"
+    live = "SELECT name, state FROM vase_task_runs WHERE state NOT IN ('SUCCESS', 'FAILURE') OR outcome_exact <> 1"
     wait_until(lambda: not known.query(live), "every run has ended")
     assert "WorkerLostError" not in known.log("worker")
     assert known.parts["worker"].poll() is None

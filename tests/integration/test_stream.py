@@ -36,7 +36,7 @@ def test_what_happened_while_no_recorder_ran_is_recorded_from_the_stream(own_sta
 
 def test_what_a_killed_recorder_had_read_is_taken_over(own_stack: Stack) -> None:
     own_stack.start("redis", "recorder")
-    group = wait_until(lambda: own_stack.query("SELECT site FROM changes")[0][0], "the site has a name")
+    group = wait_until(lambda: own_stack.query("SELECT site FROM vase_changes")[0][0], "the site has a name")
     own_stack.stop("recorder", number=signal.SIGKILL)
     broker = client(own_stack)
     event = {"type": "task-succeeded", "uuid": "half-read", "timestamp": time.time(), "hostname": "w@h", "result": "7"}
@@ -83,7 +83,7 @@ def test_beyond_the_cap_the_gap_is_shown(own_stack: Stack) -> None:
     own_stack.run("flask", "--app", "app", "shell", input=script)
     assert int(client(own_stack).get(DROPPED) or 0) > 500
     own_stack.start("recorder")
-    wait_until(lambda: own_stack.query("SELECT messages FROM gaps WHERE messages > 500"), "the gap is noted")
+    wait_until(lambda: own_stack.query("SELECT messages FROM vase_gaps WHERE messages > 500"), "the gap is noted")
     assert "Events of some times are missing" in own_stack.get("/")[1]
     assert "because no recorder read it" in own_stack.get("/recording")[1]
 
@@ -93,7 +93,7 @@ def test_an_emptied_redis_is_recorded_from_again(own_stack: Stack) -> None:
     own_stack.row_once(divide(own_stack, 1, 2), state="SUCCESS")
     client(own_stack).flushall()
     own_stack.row_once(divide(own_stack, 3, 2), state="SUCCESS")
-    wait_until(lambda: own_stack.query("SELECT why FROM gaps"), "it is noted that events may be missing")
+    wait_until(lambda: own_stack.query("SELECT why FROM vase_gaps"), "it is noted that events may be missing")
 
 
 def test_messages_in_the_stream_that_make_no_sense_are_passed_over(own_stack: Stack) -> None:
@@ -139,11 +139,11 @@ def test_a_stream_that_is_full_of_what_was_read_long_ago_is_no_gap(own_stack: St
     script += "  sender.send('task-sent', uuid=str(n), name='t', args='', kwargs='')\n  time.sleep(0.002)\n\n"
     own_stack.run("flask", "--app", "app", "shell", input=f"import time\n{script}")
     assert int(broker.get(DROPPED) or 0) > 500
-    wait_until(lambda: own_stack.query("SELECT count(*) FROM task_runs") == [(900,)], "all is recorded")
+    wait_until(lambda: own_stack.query("SELECT count(*) FROM vase_task_runs") == [(900,)], "all is recorded")
     # The stream is tidied every two seconds; what was dropped has been looked at then.
-    group = f"site-{own_stack.query('SELECT site FROM changes')[0][0]}"
+    group = f"site-{own_stack.query('SELECT site FROM vase_changes')[0][0]}"
     wait_until(lambda: broker.get(f"{DROPPED}:{group}") == broker.get(DROPPED), "it has been tidied")
-    assert own_stack.query("SELECT * FROM gaps") == []
+    assert own_stack.query("SELECT * FROM vase_gaps") == []
 
 
 def test_the_group_of_a_site_that_is_no_more_is_ended(own_stack: Stack) -> None:
@@ -157,7 +157,7 @@ def test_the_group_of_a_site_that_is_no_more_is_ended(own_stack: Stack) -> None:
 
 def test_what_was_dropped_after_a_dead_recorder_read_it_is_a_gap_and_does_not_stop_the_next(own_stack: Stack) -> None:
     own_stack.start("redis", "recorder")
-    site = own_stack.query("SELECT site FROM changes")[0][0]
+    site = own_stack.query("SELECT site FROM vase_changes")[0][0]
     own_stack.stop("recorder", number=signal.SIGKILL)
     broker = client(own_stack)
     first = {"type": "task-succeeded", "uuid": "gone", "timestamp": time.time(), "hostname": "w@h", "result": "7"}
@@ -167,17 +167,21 @@ def test_what_was_dropped_after_a_dead_recorder_read_it_is_a_gap_and_does_not_st
     broker.xadd(STREAM, {FIELD: json.dumps(first | {"uuid": "next"})})
     own_stack.start("recorder")
     own_stack.row_once("next", state="SUCCESS")
-    wait_until(lambda: own_stack.query("SELECT messages FROM gaps") == [(1,)], "the gap is noted", TAKEOVER_IDLE * 4)
+    wait_until(
+        lambda: own_stack.query("SELECT messages FROM vase_gaps") == [(1,)], "the gap is noted", TAKEOVER_IDLE * 4
+    )
     wait_until(lambda: broker.xpending(STREAM, f"site-{site}")["pending"] == 0, "nothing is left unacknowledged")
 
 
 def test_a_redis_that_was_emptied_while_no_recorder_ran_is_a_gap(own_stack: Stack) -> None:
     own_stack.start("redis", "recorder")
-    wait_until(lambda: own_stack.query("SELECT streamed FROM changes") in ([(1,)], [(True,)]), "the stream was read")
+    wait_until(
+        lambda: own_stack.query("SELECT streamed FROM vase_changes") in ([(1,)], [(True,)]), "the stream was read"
+    )
     own_stack.stop("recorder")
     client(own_stack).flushall()
     own_stack.start("recorder")
-    wait_until(lambda: own_stack.query("SELECT why FROM gaps"), "it is noted that events may be missing")
+    wait_until(lambda: own_stack.query("SELECT why FROM vase_gaps"), "it is noted that events may be missing")
 
 
 def test_a_stored_live_state_does_not_take_a_doubt_back(own_stack: Stack) -> None:
@@ -219,7 +223,9 @@ def test_a_run_that_ended_before_its_sender_could_note_that_it_was_sent_is_not_s
     done = {"status": "SUCCESS", "result": 0.5, "task_id": task_id}
     broker.set(f"celery-task-meta-{task_id}", json.dumps(done))
     with own_stack.database() as database:
-        database.execute("UPDATE task_runs SET publish_state = 'sending', publish_due_at = 1, publish_owner = 'gone'")
+        database.execute(
+            "UPDATE vase_task_runs SET publish_state = 'sending', publish_due_at = 1, publish_owner = 'gone'"
+        )
     own_stack.start("recorder")
     own_stack.row_once(task_id, state="SUCCESS", publish_state="sent")
     assert broker.llen("celery") == 0
@@ -236,7 +242,7 @@ def test_a_message_that_no_broker_would_take_holds_up_no_other(own_stack: Stack)
     assert own_stack.row(bad)["publish_state"] == "dead"
     client(own_stack).delete("celery")
     with own_stack.database() as database:
-        database.execute("UPDATE task_runs SET publish_state = 'held', publish_due_at = 1, publish_attempts = 1")
+        database.execute("UPDATE vase_task_runs SET publish_state = 'held', publish_due_at = 1, publish_attempts = 1")
     own_stack.start("recorder")
     own_stack.row_once(bad, publish_state="dead")
     own_stack.row_once(good, publish_state="sent")

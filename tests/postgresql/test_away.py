@@ -47,7 +47,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def ends_well(stack: Stack) -> bool:
     """Say whether every run there is has ended well."""
-    return stack.query("SELECT DISTINCT state FROM task_runs") == [("SUCCESS",)]
+    return stack.query("SELECT DISTINCT state FROM vase_task_runs") == [("SUCCESS",)]
 
 
 def test_the_first_page_after_a_restart_is_answered(stack: Stack, cluster: Cluster) -> None:
@@ -121,7 +121,7 @@ def test_connections_that_the_server_ends_are_made_anew(stack: Stack) -> None:
 
 def test_a_writer_that_halts_in_the_middle_keeps_nobody_waiting_for_ever(stack: Stack) -> None:
     with stack.database() as other:
-        other.execute("UPDATE changes SET version = version + 1")
+        other.execute("UPDATE vase_changes SET version = version + 1")
         assert stack.get("/")[0] == 200
         began = time.monotonic()
         status, page = stack.submit("1", "2")

@@ -26,7 +26,7 @@ def test_it_makes_the_tables_and_all_parts_run(launch: Launch) -> None:
     launch.says("Vase is ready")
     assert launch.page() == 200
     with psycopg.connect(launch.environ["DATABASE_URL"].replace("+psycopg", "")) as connection:
-        assert connection.execute("SELECT count(*) FROM recorders").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM vase_recorders").fetchone() == (1,)
     assert not list(launch.instance.glob("*.sqlite3*"))
     launch.signal(signal.SIGINT)
     assert launch.process

@@ -15,7 +15,7 @@ def scans(engine: Engine) -> Iterator[list[str]]:
     said: list[tuple[str, Any]] = []
 
     def hear(_connection: Any, _cursor: Any, text: str, values: Any, _context: Any, many: bool) -> None:
-        if "task_runs" in text and text.startswith(("SELECT", "UPDATE", "DELETE")):
+        if "vase_task_runs" in text and text.startswith(("SELECT", "UPDATE", "DELETE")):
             said.append((text, values[0] if many else values))
 
     found: list[str] = []
@@ -28,4 +28,6 @@ def scans(engine: Engine) -> Iterator[list[str]]:
     with engine.connect() as connection:
         for text, values in said:
             steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
-            found += [f"{step}: {text}" for step in steps if step.startswith("SCAN task_runs") and "USING" not in step]
+            found += [
+                f"{step}: {text}" for step in steps if step.startswith("SCAN vase_task_runs") and "USING" not in step
+            ]

@@ -82,7 +82,7 @@ def test_a_wrong_number_of_arguments_is_refused_as_delay_refuses_it(app: Flask, 
 
 def test_without_tables_it_says_how_to_make_them(app: Flask) -> None:
     with db.engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE changes")
+        connection.exec_driver_sql("DROP TABLE vase_changes")
     result = run_task(app, "divide", "1", "2")
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit), "it ended with a traceback"

@@ -108,7 +108,7 @@ def test_pages_open_whatever_was_heard_of_a_run(
     if stored is not None:
         observed.append(facts_of_stored(stored, NOW, MAX))
     with db.engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM task_runs")
+        connection.exec_driver_sql("DELETE FROM vase_task_runs")
     for facts in observed:
         if facts:
             assert record_each(db.engine, {"one": facts}, ()) == []
@@ -151,7 +151,7 @@ def test_a_row_that_the_database_refuses_does_not_take_others_with_it(app: Flask
     batch |= {f"more{number}": good for number in range(20)}
     assert [task_id for task_id, _ in record_each(db.engine, batch, ())] == ["bad"]
     with db.engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM task_runs").scalar_one() == 40
+        assert connection.exec_driver_sql("SELECT count(*) FROM vase_task_runs").scalar_one() == 40
 
 
 def test_what_the_database_refuses_is_set_aside_and_the_rest_is_written(app: Flask) -> None:

@@ -161,7 +161,7 @@ def test_hostile_text_is_shown_as_text(client: FlaskClient, app: Flask) -> None:
 
 def test_a_broken_database_gets_a_calm_page(client: FlaskClient, app: Flask) -> None:
     with db.engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE task_runs")
+        connection.exec_driver_sql("DROP TABLE vase_task_runs")
     answer = client.get("/")
     assert answer.status_code == 503
     assert "The database does not answer" in answer.text

@@ -19,7 +19,8 @@ from webapp.recorder.writer import write
 
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:
     with db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "version_table": "vase_version"}
+        context = MigrationContext.configure(connection, opts=options)
         differences = compare_metadata(context, db.metadata)
     # The words are kept in a table of each database's own kind, which no model describes.
     assert [one for one in differences if "run_words" not in one[1].name] == []
@@ -27,7 +28,7 @@ def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:
 
 def test_the_migrations_can_be_taken_back_and_made_again(app: Flask) -> None:
     downgrade(revision="base")
-    assert inspect(db.engine).get_table_names() == ["alembic_version"]
+    assert inspect(db.engine).get_table_names() == ["vase_version"]
     upgrade()
     with db.engine.begin() as connection:
         assert bump(connection) == 1
@@ -48,7 +49,7 @@ FIRST_ROWS = [
 def test_runs_of_the_first_version_are_kept_in_order_and_found(app: Flask) -> None:
     downgrade(revision="0001")
     with db.engine.begin() as connection:
-        table = Table("task_runs", MetaData(), *(Column(name) for name in ("id", *FIRST_COLUMNS)))
+        table = Table("vase_task_runs", MetaData(), *(Column(name) for name in ("id", *FIRST_COLUMNS)))
         first = [dict(zip(FIRST_COLUMNS, row, strict=True)) for row in FIRST_ROWS]
         connection.execute(insert(table), [{"id": number, **row} for number, row in enumerate(first)])
     upgrade()
@@ -108,3 +109,40 @@ def test_parts_of_workflows_of_before_are_found_by_their_root(app: Flask) -> Non
         of_error = page(connection, Filter.parse({"q": "error:oops"})).keys
     assert [key.id for key in of_root] == [ids["part"]]
     assert {key.id for key in of_error} == set(ids.values())
+
+
+def test_a_database_of_before_the_names_were_vases_own_is_taken_over_without_loss(app: Flask) -> None:
+    event = {"type": "task-failed", "timestamp": 1000.0, "name": "old.task", "hostname": "w@h", "exception": "Oops()"}
+    facts = facts_of(event, 2000.0, 4096)
+    assert facts is not None
+    write(db.engine, {"kept": facts})
+    downgrade(revision="0004")
+    tables = {name for name in inspect(db.engine).get_table_names() if not name.startswith("vase_run_words_")}
+    with db.engine.begin() as connection:
+        for name in tables - {"vase_version"}:
+            connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {name.removeprefix('vase_')}")
+        connection.exec_driver_sql("ALTER TABLE vase_version RENAME TO alembic_version")
+    upgrade()
+    with db.engine.connect() as connection:
+        found = page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
+        assert connection.execute(select(runs.c.task_id)).scalars().all() == ["kept"]
+    assert len(found) == 1
+    assert tables <= set(inspect(db.engine).get_table_names())
+    assert "alembic_version" not in inspect(db.engine).get_table_names()
+
+
+def test_tables_and_versions_of_a_site_in_the_same_database_are_left_alone(app: Flask) -> None:
+    downgrade(revision="base")
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE vase_version")
+        for name in ("workers", "changes", "task_runs"):
+            connection.exec_driver_sql(f"CREATE TABLE {name} (name VARCHAR(10))")
+            connection.exec_driver_sql(f"INSERT INTO {name} VALUES ('site')")  # names from above
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0004')")
+    upgrade()
+    with db.engine.begin() as connection:
+        for name in ("workers", "changes", "task_runs"):
+            assert connection.exec_driver_sql(f"SELECT name FROM {name}").scalars().all() == ["site"]
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["0004"]
+        assert bump(connection) == 1

@@ -252,7 +252,7 @@ def test_a_check_while_typing_looks_for_no_calls_to_offer(app: Flask, client: Fl
     launch(app, divide.name, [3, 4])
     with asked() as said:
         client.post("/task", data={**DIVIDE, "p.x": "3", "p.y": "", "show": "check"})
-    assert [text for text in said if "task_runs" in text or "presets" in text] == []
+    assert [text for text in said if "vase_task_runs" in text or "presets" in text] == []
     with asked() as said:
         client.get("/task?name=webapp.tasks.divide")
     assert [text for text in said if "presets" in text] != []

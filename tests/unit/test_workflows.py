@@ -142,4 +142,4 @@ def test_a_poll_of_a_run_asks_the_database_little(app: Flask, client: FlaskClien
     poll = html.unescape(re.search(r'hx-get="([^"]*/fragments/run\?[^"]*)"', page)[1])  # type: ignore[index]
     asked.clear()
     assert client.get(poll).status_code == 204
-    assert len([said for said in asked if "task_runs" in said]) == 2
+    assert len([said for said in asked if "vase_task_runs" in said]) == 2

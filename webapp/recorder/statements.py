@@ -24,7 +24,7 @@ INDEXED: Final = ("phase", "run_order", "wait_order")
 """Columns that stand in an index, which is left alone where they keep their value."""
 READ: Final = ["id", "task_id", "publish_state", *PLAIN, *KEYED, *INDEXED]
 ADDED: Final = ["id", "task_id", "publish_attempts", *PLAIN, *KEYED, *INDEXED]
-_INSERT: Final = f"INSERT INTO task_runs ({', '.join(ADDED)}) VALUES ({', '.join('?' * len(ADDED))})"  # noqa: S608
+_INSERT: Final = f"INSERT INTO vase_task_runs ({', '.join(ADDED)}) VALUES ({', '.join('?' * len(ADDED))})"  # noqa: S608
 _ADDED: Final = itemgetter(*ADDED)
 _CHANGED: Final = itemgetter(*PLAIN, *KEYED)
 
@@ -35,7 +35,7 @@ def known(connection: Connection, task_ids: Collection[str]) -> dict[str, Row[An
     # One parameter, however many they are, so that the statement is always the same.
     wanted = json.dumps(list(task_ids)) if sqlite else list(task_ids)
     among = "IN (SELECT value FROM json_each(?))" if sqlite else "= ANY(%s)"
-    statement = f"SELECT {', '.join(READ)} FROM task_runs WHERE task_id {among}"  # noqa: S608  # names from above
+    statement = f"SELECT {', '.join(READ)} FROM vase_task_runs WHERE task_id {among}"  # noqa: S608  # names from above
     return {row.task_id: row for row in connection.exec_driver_sql(statement, (wanted,)).all()}
 
 
@@ -45,7 +45,7 @@ def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_INSERT, list(values))
     else:
-        copy(connection, "task_runs", ADDED, values)
+        copy(connection, "vase_task_runs", ADDED, values)
 
 
 def change(connection: Connection, rows: Sequence[tuple[Row[Any], dict[str, Any]]]) -> None:
@@ -63,4 +63,4 @@ def change(connection: Connection, rows: Sequence[tuple[Row[Any], dict[str, Any]
 @lru_cache(maxsize=16)
 def _update(mark: str, moved: tuple[str, ...]) -> str:
     settings = ", ".join(f"{name} = {mark}" for name in (*PLAIN, *KEYED, *moved))
-    return f"UPDATE task_runs SET {settings} WHERE id = {mark}"  # noqa: S608
+    return f"UPDATE vase_task_runs SET {settings} WHERE id = {mark}"  # noqa: S608

@@ -26,7 +26,7 @@ WINDOW_TEXT: Final = (
 
 _COUNTS: Final = text(
     "SELECT name, count(*) AS ran, sum(CASE WHEN phase = :failure THEN 1 ELSE 0 END) AS failed, max(id) AS last "
-    "FROM (SELECT id, name, phase FROM task_runs WHERE id > :since ORDER BY id DESC LIMIT :newest) AS newest "
+    "FROM (SELECT id, name, phase FROM vase_task_runs WHERE id > :since ORDER BY id DESC LIMIT :newest) AS newest "
     "GROUP BY name"
 )
 
