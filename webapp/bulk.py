@@ -168,7 +168,7 @@ def _retry(
             # Of this action, the same run is run again under the same id, whoever does it and how often.
             task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{action.id}:{action.created_at}:{row.task_id}"))
             asked = exact_json(options) if options else None
-            check_call(app, row.name, args, kwargs)
+            check_call(app, row.name, args, kwargs, options)
             message = Message(task_id, row.name, exact_json(args), exact_json(kwargs), options=asked)
         except VaseError as fault:
             failed, last_error = failed + 1, str(fault)

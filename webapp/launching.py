@@ -15,13 +15,14 @@ from sqlalchemy import Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from webapp.breaker import breaker_of
-from webapp.celery_app import celery_of
+from webapp.celery_app import celery_of, publisher_of
 from webapp.checks import check_arguments, exact_json
 from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
 from webapp.known import Known
-from webapp.outbox import Message, delivered_before, new_row, send, take
+from webapp.outbox import Message, delivered_before, new_row, queue_of, send, take
 from webapp.queries import bump, runs
+from webapp.redis_keys import check_queue
 from webapp.signature.nodes import WrongError
 from webapp.signature.tagged import untagged
 
@@ -57,9 +58,9 @@ def launch(
     away it waits in the outbox. A ``task_id`` that has been used for the same call is that call, submitted twice;
     used for another call it is replaced. ``options`` are those of ``apply_async``: queue, eta and expires as ISO 8601,
     priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
-    would harm a worker, before anything is stored.
+    would harm a worker, and for a queue that is none, before anything is stored.
     """
-    check_call(app, name, args, kwargs or {})
+    check_call(app, name, args, kwargs or {}, options)
     exact = (exact_json(args), exact_json(kwargs or {}))
     asked = exact_json(options) if options else None
     message = Message(task_id or str(uuid.uuid4()), name, *exact, attempts=1, options=asked)
@@ -106,10 +107,16 @@ def _are_near(one: str | None, other: str | None) -> bool:
     return abs(seconds) < SAME_SECONDS
 
 
-def check_call(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Raise ``RefusedError`` for arguments that would harm a worker, or that the task's code, if known, cannot take."""
+def check_call(
+    app: Flask, name: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any] | None = None
+) -> None:
+    """Raise ``RefusedError`` for arguments that would harm a worker, or that the task's code, if known, cannot take.
+
+    The same for a queue, asked for or by the routes of the app, whose name belongs to something else in the broker.
+    """
     check_arguments(*_without_tags(args, kwargs))
     _check_number(app, name, args, kwargs)
+    check_queue(publisher_of(app), (options or {}).get("queue") or queue_of(app, name))
 
 
 def _without_tags(args: Any, kwargs: Any) -> tuple[Any, Any]:

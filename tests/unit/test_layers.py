@@ -15,7 +15,19 @@ LEVELS = {
     | {"signature"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
-    | {"celery_app", "stream", "queues", "breaker", "outbox", "tasks", "again", "options", "workflow", "presets"}
+    | {
+        "celery_app",
+        "stream",
+        "queues",
+        "breaker",
+        "outbox",
+        "redis_keys",
+        "tasks",
+        "again",
+        "options",
+        "workflow",
+        "presets",
+    }
     | {"cancelled"},
     2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue"},
     3: {"views", "cli", "security"},

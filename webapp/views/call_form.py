@@ -13,13 +13,14 @@ from sqlalchemy import Connection
 from webapp import queries
 from webapp.again import exact_call, kept_options
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
-from webapp.celery_app import celery_of
-from webapp.errors import NotAllowedError
+from webapp.celery_app import celery_of, publisher_of
+from webapp.errors import NotAllowedError, RefusedError
 from webapp.filters import known_zone, zone_of
 from webapp.fmt import short_name
 from webapp.known import offered
 from webapp.options import Options, read_options
 from webapp.presets import presets_of
+from webapp.redis_keys import check_queue
 from webapp.signature.calls import fill, raw_of, read_raw
 from webapp.signature.fields import Field, Form, form_of
 from webapp.signature.preview import preview
@@ -82,7 +83,7 @@ class Typed:
         sent = request.form
         with reading() as connection:
             task, empty = known(connection, sent.get("name", ""))
-        options = read_options(sent, datetime.now(UTC), zone())
+        options = refuse_taken_queue(read_options(sent, datetime.now(UTC), zone()))
         if sent.get("mode") != "raw":
             return cls(task, read(empty, sent.to_dict(flat=False), zone()), options, False)
         args, kwargs, errors = read_raw(sent.get("raw", ""), empty, zone())
@@ -177,6 +178,15 @@ def _recent(connection: Connection, name: str) -> list[tuple[str, str]]:
 def zone() -> Any:
     """Return the time zone of whoever sent this request."""
     return zone_of(request.values.get("zone", ""))
+
+
+def refuse_taken_queue(options: Options) -> Options:
+    """Say beside the field that a queue's name belongs to something else in the broker."""
+    try:
+        check_queue(publisher_of(current_app), options.typed.get("queue", ""))
+    except RefusedError as fault:
+        options.errors["queue"] = str(fault)
+    return options
 
 
 def calmed(shown: Form) -> Form:

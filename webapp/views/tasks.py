@@ -65,6 +65,7 @@ def form() -> str:
         linked = read_options(request.args, datetime.now(UTC), call_form.zone())
         options.typed |= {name: text for name, text in linked.typed.items() if text}
         options.errors = linked.errors
+        call_form.refuse_taken_queue(options)
         return call_form.draw(connection, task, shown, raw=raw, options=options, problems=problems)
 
 
