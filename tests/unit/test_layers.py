@@ -16,7 +16,7 @@ LEVELS = {
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
     | {"celery_app", "stream", "queues", "breaker", "outbox", "tasks", "again", "options", "workflow", "presets"}
-    | {"cancelled"},
+    | {"cancelled", "lease"},
     2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue"},
     3: {"views", "cli", "security"},
     4: {""},

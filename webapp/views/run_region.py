@@ -15,7 +15,7 @@ from webapp import fmt, workflow
 from webapp.again import related
 from webapp.allowed import allowed
 from webapp.models import Cancel
-from webapp.queries import Environment, workers
+from webapp.queries import Environment, pool_of
 from webapp.states import DOUBTS, is_settled
 from webapp.views import present
 from webapp.views.present import Moment, run_path
@@ -31,7 +31,7 @@ class Unknown(str):
 
 def run_region(connection: Connection, row: Row[Any], around: Environment, celery: Celery) -> dict[str, Any]:
     """Return the template's context of one run."""
-    pool = connection.execute(select(workers.c.pool).where(workers.c.hostname == row.worker)).scalar()
+    pool = pool_of(connection, row.worker)
     version, any_live = workflow.version(connection, row)
     return {
         "around": around,
