@@ -17,7 +17,7 @@ LEVELS = {
     | {"finding", "counting", "listing", "copying"}
     | {"celery_app", "stream", "queues", "breaker", "outbox", "tasks", "again", "options", "workflow", "presets"}
     | {"cancelled", "lease"},
-    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue"},
+    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
     3: {"views", "cli", "security"},
     4: {""},
 }

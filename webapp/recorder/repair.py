@@ -20,7 +20,7 @@ from celery import Celery
 from sqlalchemy import Engine, Row, or_, select
 
 from webapp import fmt
-from webapp.allowed import is_solo
+from webapp.allowed import HELD, is_solo
 from webapp.broker import rate_limited_tasks, tasks_known_to
 from webapp.merge import Facts
 from webapp.queries import runs
@@ -185,9 +185,6 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     sign, quiet_for = seen.workers.last_sign(row.worker), time.time() - row.state_at
     if sign is not None and sign.online and known is None and row.worker not in seen.solo and quiet_for < SPEECHLESS:
         return None
-    if sign is None and quiet_for < SPEECHLESS:
-        # One without heartbeat and remote control says nothing by design.
-        return None
     return "UNCERTAIN", f"{_of_worker(row, seen)} No result is stored: how it ended is not known."
 
 
@@ -205,7 +202,7 @@ def _of_worker(row: Row[Any], seen: Seen) -> str:
     """Return what is known of the worker of a run that says nothing of it any more."""
     name, sign = f"Its worker {row.worker}", seen.workers.last_sign(row.worker)
     if sign is None:
-        return f"{name} cannot be asked; nothing was heard of it for long."
+        return f"{name} is not heard by itself and does not answer: it works without a heartbeat, or it is gone."
     if seen.busy.get(row.worker) is not None:
         return f"{name} answers and does not know of it, or another one of that name does."
     if row.worker in seen.solo:
@@ -223,16 +220,15 @@ def _taken(celery: Celery, row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     A run with an ETA, of a task with a rate limit, or that waits for its next attempt is left alone while its worker
     answers: not every worker tells of those that it holds. Nothing is given back here.
     """
-    back = "Redis gives it back after its visibility timeout, an hour by default; then it runs."
     if not row.worker:
         if not all(known is not None and row.task_id not in known for known in seen.busy.values()):
             return None
         return "UNCERTAIN", (
             f"Its message was taken from {row.queue or 'its queue'}, but no worker was heard to receive it and none "
-            f"has it now. {back}"
+            f"has it now. {HELD}"
         )
     if seen.ended(row.task_id):
-        return "UNCERTAIN", f"Its worker {row.worker} is gone, and somebody may have the next delivery. {back}"
+        return "UNCERTAIN", f"Its worker {row.worker} is gone, and somebody may have the next delivery. {HELD}"
     known, sign = seen.busy.get(row.worker), seen.workers.last_sign(row.worker)
     if known is not None:
         if row.task_id in known or row.eta or row.state == "RETRY":
@@ -241,7 +237,7 @@ def _taken(celery: Celery, row: Row[Any], seen: Seen) -> tuple[str, str] | None:
             return None
     elif sign is None or sign.online or row.worker in seen.solo:
         return None
-    return "UNCERTAIN", f"{_of_worker(row, seen)} It has not acknowledged the message. {back}"
+    return "UNCERTAIN", f"{_of_worker(row, seen)} It has not acknowledged the message. {HELD}"
 
 
 def _doubt(row: Row[Any], state: str, why: str, now: float) -> Facts:

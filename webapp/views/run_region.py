@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from webapp import fmt, workflow
 from webapp.again import related
-from webapp.allowed import allowed
+from webapp.allowed import allowed, may_give_back
 from webapp.models import Cancel
 from webapp.queries import Environment, pool_of
 from webapp.states import DOUBTS, is_settled
@@ -46,6 +46,7 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
         "settled": is_settled(row.state),
         "workflow": workflow.workflow_of(connection, row, time.time()),
         "left": present.time_left(row, time.time()),
+        "may_give_back": may_give_back(row.state, row.doubt),
         "doubted": row.state in DOUBTS,
         "flower": flower_link(row.task_id),
         "actions": allowed(row.state, row.publish_state, pool),
