@@ -17,6 +17,8 @@ _BY_STATE: Final[dict[str, frozenset[str]]] = {
 }
 _WORKING: Final = frozenset({TERMINATE, AGAIN})
 _SETTLED: Final = frozenset({AGAIN})
+HELD: Final = "Redis gives it back after its visibility timeout, an hour by default; then it runs."
+"""Ends the doubt about a run whose message some worker took and has not acknowledged."""
 _POOLS: Final = ("prefork", "processes")
 """Pools that can end one of their tasks alone; those of threads and of greenlets cannot, or leave it half done."""
 
@@ -29,6 +31,11 @@ def allowed(state: str, publish_state: str | None, pool: str | None = None) -> f
     if is_settled(state):
         return _SETTLED
     return _WORKING if can_terminate(pool) else _WORKING - {TERMINATE}
+
+
+def may_give_back(state: str, doubt: str | None) -> bool:
+    """Say whether a person may give a run's message back to its queue: it is held, and by whom is in doubt."""
+    return state == "UNCERTAIN" and (doubt or "").endswith(HELD)
 
 
 def is_solo(pool: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from celery import Celery
@@ -53,14 +53,31 @@ def rate_limited_tasks(celery: Celery, hostnames: Collection[str]) -> set[str]:
     return {task.partition(" [")[0] for tasks in replies.values() for task in tasks if " [rate_limit=" in task}
 
 
-def tasks_known_to(celery: Celery, asked: dict[str, list[str]]) -> dict[str, set[str] | None]:
+def tasks_known_to(
+    celery: Celery, asked: Mapping[str, list[str]], processes: Mapping[str, int] | None = None
+) -> dict[str, set[str] | None]:
     """Ask workers, given by name with task ids, which of these they hold or run; None for one that does not answer.
 
-    All are asked at once and have a second together.
+    All are asked at once and have a second together. Two processes of one name answer as one, and only once both have:
+    ``processes`` says how many there are, one where it does not say.
     """
     if not asked:
         return {}
-    task_ids = sorted({task_id for ids in asked.values() for task_id in ids})
-    inspect = celery.control.inspect(destination=list(asked), timeout=PING_TIMEOUT, limit=len(asked))
-    replies = inspect.query_task(task_ids) or {}
-    return {hostname: set(replies[hostname]) if hostname in replies else None for hostname in asked}
+    expected = {hostname: max((processes or {}).get(hostname, 1), 1) for hostname in asked}
+    replies = celery.control.broadcast(
+        "query_task",
+        destination=list(asked),
+        arguments={"ids": sorted({task_id for ids in asked.values() for task_id in ids})},
+        reply=True,
+        timeout=PING_TIMEOUT,
+        limit=sum(expected.values()),
+    )
+    answers: dict[str, list[set[str]]] = {hostname: [] for hostname in asked}
+    for reply in replies or []:
+        for hostname, known in reply.items():
+            if hostname in answers and isinstance(known, dict):
+                answers[hostname].append(set(known))
+    return {
+        hostname: set().union(*given) if len(given) >= expected[hostname] or any(given) else None
+        for hostname, given in answers.items()
+    }

@@ -12,6 +12,7 @@ from celery import Celery
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 
+from webapp.lease import took
 from webapp.queues import is_redis, redis_of
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
+        redelivered = (message.delivery_info or {}).get("redelivered") or (message.headers or {}).get("redelivered")
+        took(self.id, str(message.delivery_tag), bool(redelivered))
         try:
             if self._was_cancelled(message.channel):
                 revoked_tasks.add(self.id)

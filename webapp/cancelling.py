@@ -21,14 +21,13 @@ from webapp.celery_app import publisher_of
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.known import Known
-from webapp.models import Cancel, Worker
-from webapp.queries import bump, runs
+from webapp.models import Cancel
+from webapp.queries import bump, pool_of, runs
 from webapp.states import OTHER, UNSENT
 
 log = logging.getLogger(__name__)
 
 cancels = Cancel.__table__
-workers = Worker.__table__
 
 NEVER_SENT: Final = "cancelled before it was sent"
 NOT_SENT: Final = "cancelled after attempts to send it had failed"
@@ -49,7 +48,7 @@ def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) 
         row = connection.execute(select(*_SEEN).where(runs.c.task_id == task_id)).one_or_none()
         if row is None:
             raise NotAllowedError("This run is not known.")
-        pool = connection.execute(select(workers.c.pool).where(workers.c.hostname == row.worker)).scalar()
+        pool = pool_of(connection, row.worker)
         possible = allowed(row.state, row.publish_state, pool)
         if (TERMINATE if terminate else CANCEL) not in possible:
             raise NotAllowedError(_why_not(row.state, terminate, TERMINATE in possible))

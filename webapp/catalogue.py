@@ -72,14 +72,16 @@ def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
     hidden = (BUILT_IN,) if is_ours(celery) else (BUILT_IN, SHIPPED)
     found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(hidden)}
     columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash, workers.c.queues)
-    online = worker_tasks.join(workers, workers.c.hostname == worker_tasks.c.hostname)
+    same = (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid)
+    online = worker_tasks.join(workers, same)
     query = select(*columns).select_from(online).where(workers.c.online).order_by(worker_tasks.c.hostname)
     for hostname, name, told, queues in connection.execute(query):
         task = found.setdefault(name, KnownTask(name))
         task.queues += [queue for queue in json.loads(queues or "[]") if queue not in task.queues]
-        task.hostnames.append(hostname)
-        if told:
-            task.schemas.setdefault(told, []).append(hostname)
+        if hostname not in task.hostnames:
+            task.hostnames.append(hostname)
+        if told and hostname not in task.schemas.setdefault(told, []):
+            task.schemas[told].append(hostname)
     return dict(sorted(found.items()))
 
 

@@ -10,6 +10,7 @@ from celery import Celery, Task, signals
 from celery.app.defaults import DEFAULTS
 
 from webapp.checks import check_arguments
+from webapp.lease import hold
 from webapp.signature.schema import schema_of
 from webapp.stream import LIMIT_OPTION, StreamEvents
 
@@ -74,6 +75,7 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     publisher = _publisher()
     publisher.config_from_object(app.config, namespace="CELERY")
     app.extensions["publisher"] = _hasty(publisher)
+    signals.worker_init.connect(hold, weak=False)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
     return celery
 

@@ -140,11 +140,16 @@ class Recorder(db.Model):  # type: ignore[name-defined, misc]
 
 
 class Worker(db.Model):  # type: ignore[name-defined, misc]
-    """A worker that has been heard of; ``seen_at`` is when, by the recorder's clock."""
+    """A worker process that has been heard of; ``seen_at`` is when, by the recorder's clock.
+
+    Two apps on one machine may both be called ``celery@host``, so a process is known by its process id as well: 0 where
+    it does not say, -1 where it is known by its answers alone.
+    """
 
     __tablename__ = "vase_workers"
 
     hostname: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
+    pid: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, default=0)
     seen_at: Mapped[float] = mapped_column(Float)
     online: Mapped[bool] = mapped_column(Boolean, default=True)
     durable: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -153,6 +158,17 @@ class Worker(db.Model):  # type: ignore[name-defined, misc]
     """Which kind of pool it has, such as ``celery.concurrency.prefork:TaskPool``; None until it was asked."""
     queues: Mapped[str | None] = mapped_column(Text)
     """JSON of the names of the queues from which it takes messages."""
+    token: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    """Of the lease that it holds while it lives, and the place where that can be looked for; our own workers' alone."""
+    place: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    parted: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether it took its leave: it takes no more work, but may still be at work."""
+    ended_at: Mapped[float | None] = mapped_column(Float)
+    """When it was proved that no process of it lives."""
+    notice: Mapped[str | None] = mapped_column(Text)
+    """What of it is not heard, and what to do about it."""
+    processed: Mapped[int | None] = mapped_column(BigInteger)
+    """How many tasks it last said that it has had since it came up."""
 
 
 class Cancel(db.Model):  # type: ignore[name-defined, misc]
@@ -185,11 +201,12 @@ class Cancel(db.Model):  # type: ignore[name-defined, misc]
 
 
 class WorkerTask(db.Model):  # type: ignore[name-defined, misc]
-    """That a worker knows a task, and by which schema, where it told one."""
+    """That a worker process knows a task, and by which schema, where it told one."""
 
     __tablename__ = "vase_worker_tasks"
 
     hostname: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
+    pid: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, default=0)
     name: Mapped[str] = mapped_column(String(NAME_MAX), primary_key=True)
     schema_hash: Mapped[str | None] = mapped_column(String(32))
 

@@ -115,6 +115,12 @@ def listed(connection: Connection, ids: Sequence[int]) -> Iterator[Any]:
     return map(_ListedRow._make, rows.all())
 
 
+def pool_of(connection: Connection, hostname: str | None) -> str | None:
+    """Return which kind of pool a worker has, that of the process heard last where several have one name."""
+    said = select(workers.c.pool).where(workers.c.hostname == hostname, workers.c.pool.is_not(None))
+    return connection.execute(said.order_by(workers.c.online.desc(), workers.c.seen_at.desc()).limit(1)).scalar()
+
+
 def run_by_id(connection: Connection, task_id: str) -> Row[Any] | None:
     """Return one run whole, or None."""
     return connection.execute(select(runs).where(runs.c.task_id == task_id)).one_or_none()

@@ -135,3 +135,54 @@ def _ids(messages: Iterable[bytes | str]) -> Iterator[str]:
                 yield json.loads(found[1])
             except ValueError:
                 continue
+
+
+def give_back(celery: Celery, tags: Iterable[str], again: bool = False) -> set[str]:
+    """Put messages that a worker took back into their queues; return the delivery tags of those that went.
+
+    Left alone is what was given back since it was first taken, unless ``again`` says so: somebody else may have it now.
+    And what kombu would not bring to exactly one queue, which it does not for topics that this process knows nothing
+    of. Only Redis holds such messages. Raises what the broker's driver raises.
+    """
+    with redis_of(celery) as (channel, client):
+        return {tag for tag in tags if client and _give_back(channel, client, tag, again)}
+
+
+def _give_back(channel: Any, client: Any, tag: str, again: bool) -> bool:
+    stored = client.hget(channel.unacked_key, tag)
+    try:
+        message, exchange, routing_key = json.loads(stored or "null")
+        queue = _only_queue(channel, exchange, routing_key)
+        if queue is None or (not again and _was_given_back(message)):
+            return False
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    went = False
+
+    def restore(pipe: Any) -> None:
+        nonlocal went
+        went = pipe.hget(channel.unacked_key, tag) == stored
+        pipe.multi()
+        if went:
+            channel.qos._remove_from_indices(tag, pipe)
+            channel._do_restore_message(message, "", queue, pipe)
+
+    client.transaction(restore, channel.unacked_key)
+    return went
+
+
+def _was_given_back(message: dict[str, Any]) -> bool:
+    """Say whether a message was ever given back, of which kombu leaves a mark in it each time."""
+    marks = (message["headers"], (message["properties"] or {}).get("delivery_info"))
+    return any((mark or {}).get("redelivered") for mark in marks)
+
+
+def _only_queue(channel: Any, exchange: str, routing_key: str) -> str | None:
+    """Return the one queue that an exchange has for a message, None where that cannot be told."""
+    if not exchange:
+        return routing_key or None
+    table = channel.get_table(exchange)
+    if any(mark in binding[0] for binding in table for mark in "*#"):
+        return None
+    found = {binding[2] for binding in table if binding[0] == routing_key}
+    return found.pop() if len(found) == 1 else None

@@ -14,6 +14,7 @@ from celery.app.events import Events
 from celery.events import EventDispatcher
 from kombu.utils.json import dumps
 
+from webapp.lease import own, tag_of
 from webapp.queues import is_redis
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,20 @@ class StreamDispatcher(EventDispatcher):  # type: ignore[misc]  # Celery carries
     """Celery's dispatcher, which also appends task events to the stream and says so in worker events."""
 
     durable = True
+
+    def _prepare_event(self, type: str, fields: dict[str, Any], **options: Any) -> Any:
+        """Add to what a worker says of itself which process it is, and to what it took which message that was."""
+        lease = own()
+        if lease and type.startswith("worker-"):
+            fields = {**fields, "life": lease.token, "place": lease.place}
+        return super()._prepare_event(type, fields, **options)
+
+    def send(self, type: str, **fields: Any) -> Any:
+        """Send an event as Celery does; those of tasks may be kept for a moment, so what they lack is added here."""
+        lease = own() if type == "task-received" else None
+        if lease and (tag := tag_of(str(fields.get("uuid")))):
+            fields |= {"life": lease.token, "tag": tag}
+        return super().send(type, **fields)
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> Any:
         if producer is not None and routing_key.startswith("task.") and not routing_key.endswith(MARK):

@@ -93,7 +93,7 @@ def test_a_worker_whose_clock_is_two_hours_ahead(experiment: Experiment) -> None
     with events.dispatcher(checker) as sender:
         events.send(sender, runs[0] + runs[1][:3] + runs[2][:3])
     events.store_results(checker, runs[1:2])
-    assert checker.settle() == {"SUCCESS": 2, "LOST": 1}
+    assert checker.settle() == {"SUCCESS": 2, "UNCERTAIN": 1}
     assert checker.stack.query("SELECT count(*) FROM vase_task_runs WHERE created_at > ?", time.time()) == [(0,)]
 
 

@@ -192,14 +192,14 @@ def test_a_stored_live_state_does_not_take_a_doubt_back(own_stack: Stack) -> Non
     broker.xadd(STREAM, {FIELD: json.dumps(started)})
     stored = {"status": "STARTED", "result": None, "task_id": "lost", "date_done": None}
     broker.set("celery-task-meta-lost", json.dumps(stored))
-    own_stack.row_once("lost", state="LOST", timeout=90)
+    own_stack.row_once("lost", state="UNCERTAIN", timeout=90)
     changed = own_stack.row("lost")["changed"]
     own_stack.stop("recorder")
     # A recorder that starts walks through all stored results.
     broker.set("celery-task-meta-last", json.dumps({"status": "SUCCESS", "result": 1, "task_id": "last"}))
     own_stack.start("recorder")
     own_stack.row_once("last", state="SUCCESS")
-    assert (own_stack.row("lost")["state"], own_stack.row("lost")["changed"]) == ("LOST", changed)
+    assert (own_stack.row("lost")["state"], own_stack.row("lost")["changed"]) == ("UNCERTAIN", changed)
 
 
 def test_what_was_pruned_does_not_come_back_from_the_results(own_stack: Stack) -> None:

@@ -78,7 +78,8 @@ def test_every_stored_result_says_something_of_its_run_whatever_its_values(store
 def test_no_sign_of_a_worker_whatever_raises(event: dict[str, Any]) -> None:
     workers = Workers()
     workers.hear(event, NOW)
-    workers.take_silent(NOW + 10_000)
+    workers.note_silence(NOW + 10_000)
+    workers.take_ended()
 
 
 @pytest.mark.parametrize("text", ["\x00" * 300, "\ud800" * 255, "x" * 300, "é" * 300])

@@ -15,21 +15,9 @@ LEVELS = {
     | {"signature"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
-    | {
-        "celery_app",
-        "stream",
-        "queues",
-        "breaker",
-        "outbox",
-        "redis_keys",
-        "tasks",
-        "again",
-        "options",
-        "workflow",
-        "presets",
-    }
-    | {"cancelled"},
-    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue"},
+    | {"celery_app", "stream", "queues", "breaker", "outbox", "redis_keys", "tasks", "again", "options", "workflow"}
+    | {"cancelled", "lease", "presets"},
+    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
     3: {"views", "cli", "security"},
     4: {""},
 }

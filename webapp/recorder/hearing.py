@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from webapp.celery_app import celery_of
 from webapp.recorder.away import BROKER_AWAY
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
+from webapp.recorder.held import Held
 from webapp.recorder.workers import Workers
 from webapp.stream import unmarked_events
 
@@ -42,6 +43,7 @@ class EventRecorder:
         self.stopping = stopping
         self.batch = Batch(app, engine)
         self.workers = Workers()
+        self.held = Held()
         self.new_worker = threading.Event()
 
     def run(self) -> None:
@@ -97,4 +99,5 @@ class EventRecorder:
             if self.workers.hear(event, now):
                 self.new_worker.set()
             return
+        self.held.hear(event)
         self.batch.take(event, now)

@@ -4,7 +4,6 @@ request."""
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -15,52 +14,65 @@ from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import bump, workers
-from webapp.recorder.signs import hostnames_online
+from webapp.recorder.replies import ATTRIBUTE, Replies, pool_of, whose
+from webapp.recorder.workers import Key
 from webapp.text import NAME_MAX, tidy
-
-log = logging.getLogger(__name__)
 
 worker_tasks = WorkerTask.__table__
 task_schemas = TaskSchema.__table__
 
-ATTRIBUTE: Final = "vase_schema"
-"""The attribute of our tasks that ``inspect registered`` is asked for; see ``celery_app``."""
-ANSWER_SECONDS: Final = 1.0
-"""Seconds for which answers are awaited, three times."""
 SCHEMA_MAX: Final = 64 * 1024
 TASKS_MAX: Final = 2000
 """Most tasks of a worker that are kept."""
 QUEUES_MAX: Final = 100
 
+Tasks = dict[str, str | None]
+"""The hash of a task's schema, where it has one, by its name."""
+
 
 def inspect(engine: Engine, celery: Celery) -> None:
-    """Note what every worker that answers says of its tasks; what the others said last is kept."""
+    """Note what every worker process that answers says of its tasks; what the others said last is kept."""
     # Those that are written down: what they say of their queues is kept with them, and tasks without queues mislead.
-    online = hostnames_online(engine)
+    with engine.connect() as connection:
+        rows = connection.execute(select(workers.c.hostname, workers.c.pid, workers.c.queues).where(workers.c.online))
+        online = {(row.hostname, row.pid): row.queues for row in rows}
+        known: dict[Key, Tasks] = {}
+        for row in connection.execute(select(worker_tasks)):
+            known.setdefault((row.hostname, row.pid), {})[row.name] = row.schema_hash
     if not online:
         return
-    asking = celery.control.inspect(destination=online, timeout=ANSWER_SECONDS, limit=len(online))
-    registered: dict[str, list[str]] = asking.registered(ATTRIBUTE) or {}
-    stats: dict[str, dict[str, Any]] = asking.stats() or {}
-    queues: dict[str, list[dict[str, Any]]] = asking.active_queues() or {}
-    for hostname in {*stats, *queues}:
-        pool = str((stats.get(hostname, {}).get("pool") or {}).get("implementation") or "")[:NAME_MAX] or None
-        names = [str(queue.get("name"))[:NAME_MAX] for queue in queues.get(hostname) or [] if isinstance(queue, dict)]
-        _note(engine, hostname, {"pool": pool, "queues": json.dumps(names[:QUEUES_MAX])})
-    with engine.connect() as connection:
-        known = connection.execute(select(worker_tasks)).all()
-    for hostname, lines in registered.items():
-        told = dict(_read(lines))
-        before = {row.name: row.schema_hash for row in known if row.hostname == hostname}
-        if before != {name: _hash(schema) for name, schema in told.items()}:
-            with engine.begin() as connection:
-                bump(connection)
-                _replace(connection, hostname, told)
+    replies = Replies.ask(celery, online)
+    for hostname in {hostname for hostname, _ in online}:
+        mine = [key for key in online if key[0] == hostname]
+        answered = replies.stats.get(hostname, {})
+        if len(mine) == 1 and mine[0][1] > 0 and answered and mine[0][1] not in answered:
+            # Another process of that name, of which nothing else is heard.
+            continue
+        for pid, stats in answered.items():
+            key = mine[0] if len(mine) == 1 else (hostname, pid)
+            if key in mine:
+                _note(engine, key, {"pool": pool_of(stats)})
+        told = [dict(_read(lines)) for lines in replies.registered.get(hostname, [])]
+        before = {key: known.get(key, {}) for key in mine}
+        for key, tasks in whose(before, told, lambda told: {n: _hash(schema) for n, schema in told.items()}).items():
+            if known.get(key, {}) != {name: _hash(schema) for name, schema in tasks.items()}:
+                with engine.begin() as connection:
+                    bump(connection)
+                    _replace(connection, key, tasks)
+        queues = [_names(answer) for answer in replies.queues.get(hostname, [])]
+        for key, names in whose({key: online[key] for key in mine}, queues, str).items():
+            _note(engine, key, {"queues": names})
 
 
-def _note(engine: Engine, hostname: str, values: dict[str, Any]) -> None:
+def _names(queues: Iterable[Any]) -> str:
+    """Return JSON of the names of queues, as a worker told of them."""
+    names = [str(queue.get("name"))[:NAME_MAX] for queue in queues if isinstance(queue, dict)]
+    return json.dumps(names[:QUEUES_MAX])
+
+
+def _note(engine: Engine, key: Key, values: dict[str, Any]) -> None:
     """Note what a worker says of itself, where it is new."""
-    mine = workers.c.hostname == hostname
+    mine = (workers.c.hostname == key[0]) & (workers.c.pid == key[1])
     different = or_(*(workers.c[name].is_distinct_from(value) for name, value in values.items()))
     with engine.connect() as connection:
         if not connection.execute(select(workers.c.hostname).where(mine, different)).first():
@@ -88,9 +100,12 @@ def _hash(schema: str | None) -> str | None:
     return blake2b(schema.encode(), digest_size=16).hexdigest() if schema else None
 
 
-def _replace(connection: Connection, hostname: str, told: dict[str, str | None]) -> None:
-    connection.execute(delete(worker_tasks).where(worker_tasks.c.hostname == hostname))
-    rows = [{"hostname": hostname, "name": name, "schema_hash": _hash(schema)} for name, schema in told.items()]
+def _replace(connection: Connection, key: Key, told: dict[str, str | None]) -> None:
+    hostname, pid = key
+    mine = (worker_tasks.c.hostname == hostname) & (worker_tasks.c.pid == pid)
+    connection.execute(delete(worker_tasks).where(mine))
+    of_process = {"hostname": hostname, "pid": pid}
+    rows = [{**of_process, "name": name, "schema_hash": _hash(schema)} for name, schema in told.items()]
     if rows:
         connection.execute(insert(worker_tasks), rows)
     schemas = {_hash(schema): schema for schema in told.values() if schema}
@@ -104,7 +119,7 @@ def forget_gone(engine: Engine, gone_for: float) -> None:
     """Forget workers that have been away for so many seconds, their tasks, and schemas that nobody has."""
     with engine.begin() as connection:
         connection.execute(delete(workers).where(~workers.c.online, workers.c.seen_at <= time.time() - gone_for))
-        seen = select(workers.c.hostname).where(workers.c.seen_at > time.time() - gone_for)
-        connection.execute(delete(worker_tasks).where(worker_tasks.c.hostname.not_in(seen)))
+        same = (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid)
+        connection.execute(delete(worker_tasks).where(~select(workers.c.pid).where(same).exists()))
         used = select(worker_tasks.c.schema_hash).where(worker_tasks.c.schema_hash.is_not(None))
         connection.execute(delete(task_schemas).where(task_schemas.c.hash.not_in(used)))

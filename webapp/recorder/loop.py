@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -19,7 +18,7 @@ from webapp.celery_app import celery_of
 from webapp.extensions import db
 from webapp.recorder.away import DATABASE_AWAY, why
 from webapp.recorder.hearing import EventRecorder
-from webapp.recorder.signs import hostnames_online, say_goodbye
+from webapp.recorder.signs import expect_known, say_goodbye
 from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.upkeep import Upkeep
 
@@ -45,9 +44,8 @@ def record(app: Flask, stopping: threading.Event) -> None:
     _be_modest(engine)
     _be_impatient(celery_of(app))
     recorder = EventRecorder(app, engine, stopping)
-    for hostname in hostnames_online(engine):
-        recorder.workers.expect(hostname, time.time())
-    stream = StreamRecorder(app, engine, stopping)
+    expect_known(engine, recorder.workers)
+    stream = StreamRecorder(app, engine, stopping, recorder.held)
     upkeep = Upkeep(app, engine, recorder, stream)
     runs = {
         "stream": stream.run,

@@ -1,5 +1,7 @@
 """Names the doubt about live runs of which nothing more can come: LOST or UNCERTAIN, with a sentence that says why.
-Gives messages back that a living worker has forgotten.
+
+LOST needs a proof that the worker has ended (see ``docs/proof-of-death.md``). Silence, an unanswered question, one of
+two answers and a successor are none; what follows from them is UNCERTAIN, and whoever reads it may act.
 
 A run is judged only when everything that could still tell of it has been asked, twice: the result backend, the queues
 and what no worker has acknowledged, the worker itself. Whatever is heard of it later takes the doubt back.
@@ -7,10 +9,10 @@ and what no worker has acknowledged, the worker itself. Whatever is heard of it 
 
 from __future__ import annotations
 
-import logging
+import json
 import math
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,19 +20,17 @@ from celery import Celery
 from sqlalchemy import Engine, Row, or_, select
 
 from webapp import fmt
-from webapp.allowed import is_solo
+from webapp.allowed import HELD, is_solo
 from webapp.broker import rate_limited_tasks, tasks_known_to
 from webapp.merge import Facts
 from webapp.queries import runs
 from webapp.queries import workers as workers_table
-from webapp.queues import Waiting, waiting
-from webapp.recorder.rescue import give_back
+from webapp.queues import waiting
+from webapp.recorder.held import Held
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers
 from webapp.recorder.writer import write
 from webapp.states import LIVE, LIVE_RANK
-
-log = logging.getLogger(__name__)
 
 BATCH: Final = 5000
 """Most runs looked at in one turn; with more than that, they take turns."""
@@ -48,6 +48,7 @@ class Repair:
     """A walk in circles over live runs that nobody has heard of for ``age`` seconds; ``suspected`` holds since when."""
 
     age: float
+    held: Held = field(default_factory=Held)
     position: int = 0
     suspected: dict[str, float] = field(default_factory=dict)
 
@@ -78,25 +79,23 @@ class Repair:
         news: dict[str, Facts] = dict(read_results(celery, (row.task_id for row in rows), now, value_max))
         news = {task_id: facts for task_id, facts in news.items() if facts["key"][0] > LIVE_RANK}
         silent = [row for row in rows if row.task_id not in news]
-        places = waiting(celery, {row.queue or celery.conf.task_default_queue for row in silent})
+        known = _queues(engine)
+        named = {row.queue or celery.conf.task_default_queue for row in silent}
+        places = waiting(celery, named.union(*known.values()))
         absent = [row for row in silent if row.task_id not in places.task_ids]
         taken = [row for row in silent if row.task_id in places.unacked]
         # Of what waits unseen in a long queue no worker knows, and its absence says nothing.
         asked = absent if places.complete else [row for row in absent if row.state != "PENDING"]
-        busy = tasks_known_to(celery, _asked([*asked, *taken], workers))
-        solo = _solo(engine, {row.worker for row in absent})
-        verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, workers, places, busy, solo))}
-        verdicts.update({row.task_id: _taken_unheard(row) for row in taken if not row.worker and _unknown(row, busy)})
-        forgotten = _forgotten(celery, taken, busy)
+        busy = tasks_known_to(celery, _asked([*asked, *taken], workers), workers.processes())
+        seen = Seen(workers, self.held, places.complete, known, busy, _solo(engine, {row.worker for row in absent}))
+        verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, seen))}
+        verdicts.update({row.task_id: verdict for row in taken if (verdict := _taken(celery, row, seen))})
         for row in rows:
-            if row.task_id not in verdicts and row.task_id not in forgotten:
+            if row.task_id not in verdicts:
                 suspected.pop(row.task_id, None)
-        sure = {i for i in (*verdicts, *forgotten) if now - suspected.setdefault(i, now) >= self.confirm}
-        doubted = [row for row in silent if row.task_id in verdicts and row.task_id in sure]
+        sure = {i for i in verdicts if now - suspected.setdefault(i, now) >= self.confirm}
+        doubted = [row for row in silent if row.task_id in sure]
         news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in doubted})
-        if sure & forgotten:
-            give_back(celery, [places.unacked[task_id] for task_id in sure & forgotten])
-            log.warning("Workers lost %d messages with their connection; they went back.", len(sure & forgotten))
         for task_id in sure:
             del suspected[task_id]
         return write(engine, news)
@@ -112,6 +111,32 @@ class Repair:
                 rows = list(connection.execute(old))
         self.position = rows[-1].id if len(rows) == BATCH else 0
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen in one look: the workers and what they took, whether all queues were read to their ends, the queues
+    by worker, what each worker says that it has (None: no answer), and those that say nothing while they work."""
+
+    workers: Workers
+    held: Held
+    complete: bool = True
+    queues: Mapping[str, Collection[str]] = field(default_factory=dict)
+    busy: Mapping[str, set[str] | None] = field(default_factory=dict)
+    solo: Collection[str] = ()
+
+    def ended(self, task_id: str) -> bool:
+        """Say whether it is proved that the worker that took a run has ended."""
+        return self.held.owner(task_id) in self.workers.ended
+
+
+def _queues(engine: Engine) -> dict[str, set[str]]:
+    """Return the queues that each worker said it reads, of those that are away too: what they took goes back there."""
+    found: dict[str, set[str]] = {}
+    with engine.connect() as connection:
+        for hostname, names in connection.execute(select(workers_table.c.hostname, workers_table.c.queues)):
+            found.setdefault(hostname, set()).update(json.loads(names or "[]"))
+    return found
 
 
 def _asked(rows: Iterable[Row[Any]], workers: Workers) -> dict[str, list[str]]:
@@ -135,70 +160,84 @@ def _solo(engine: Engine, hostnames: Iterable[str | None]) -> set[str]:
         return {row.hostname for row in pools if row.hostname in names and is_solo(row.pool)}
 
 
-def _verdict(
-    row: Row[Any], workers: Workers, places: Waiting, busy: dict[str, set[str] | None], solo: Collection[str]
-) -> tuple[str, str] | None:
-    """Return the state and the sentence for a run that is in no queue and has no result, None while it may go on."""
-    queue = row.queue or "the default queue"
+def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
+    """Return the state and the sentence for a run that is in no queue and has no result, None while it may go on.
+
+    LOST is said only where a worker that had the run is proved to have ended.
+    """
     if row.state == "PENDING":
-        if not places.complete or any(row.task_id in (known or ()) for known in busy.values()):
-            return None
-        sent = fmt.exact_time(row.sent_at or row.created_at)
+        return _unheard(row, seen)
+    if seen.ended(row.task_id):
+        if seen.complete and (row.queue or seen.queues.get(row.worker)):
+            return "LOST", (
+                f"Its worker {row.worker} is gone: none of its processes lives. The message is in no queue that is "
+                "known, and no result is stored. It may have run in part."
+            )
         return "UNCERTAIN", (
-            f"It was sent at {sent}, but it is not in {queue}, no worker was heard to receive it, and no result is "
-            "stored."
+            f"Its worker {row.worker} is gone: none of its processes lives. Whether the message waits in a queue "
+            "cannot be told, and no result is stored."
         )
-    known = busy.get(row.worker)
+    if not row.worker:
+        return None
+    known = seen.busy.get(row.worker)
     if known is not None and row.task_id in known:
         return None
-    if row.worker in solo and known is None:
-        return "UNCERTAIN", (
-            f"Its worker {row.worker} runs one task at a time and says nothing meanwhile, or it is gone: nothing was "
-            "heard of it, and no result is stored."
-        )
-    unheard = known is not None and row.worker not in workers.online()
-    if not row.worker or not (unheard or workers.lives_since(row.worker, row.worker_at)):
-        return "LOST", (
-            f"Its worker {row.worker or '(unknown)'} is gone; the message is not in {queue} any more, and no result is "
-            "stored. It may have run in part."
-        )
-    if known is None and time.time() - row.state_at < SPEECHLESS:
+    sign, quiet_for = seen.workers.last_sign(row.worker), time.time() - row.state_at
+    if sign is not None and sign.online and known is None and row.worker not in seen.solo and quiet_for < SPEECHLESS:
         return None
-    if known is None:
-        return "UNCERTAIN", (
-            f"Its worker {row.worker} lives and does not say whether it still has it; nothing was heard of it for "
-            "long, and no result is stored."
-        )
+    return "UNCERTAIN", f"{_of_worker(row, seen)} No result is stored: how it ended is not known."
+
+
+def _unheard(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
+    if not seen.complete or any(row.task_id in (known or ()) for known in seen.busy.values()):
+        return None
+    sent = fmt.exact_time(row.sent_at or row.created_at)
     return "UNCERTAIN", (
-        f"Its worker {row.worker} runs but no longer has it, and no result is stored: how it ended is not known."
+        f"It was sent at {sent}, but it is not in {row.queue or 'any queue that is known'}, no worker was heard to "
+        "receive it, and no result is stored."
     )
 
 
-def _unknown(row: Row[Any], busy: dict[str, set[str] | None]) -> bool:
-    """Say whether all workers that were asked have answered that they do not have a run."""
-    return all(known is not None and row.task_id not in known for known in busy.values())
+def _of_worker(row: Row[Any], seen: Seen) -> str:
+    """Return what is known of the worker of a run that says nothing of it any more."""
+    name, sign = f"Its worker {row.worker}", seen.workers.last_sign(row.worker)
+    if sign is None:
+        return f"{name} is not heard by itself and does not answer: it works without a heartbeat, or it is gone."
+    if seen.busy.get(row.worker) is not None:
+        return f"{name} answers and does not know of it, or another one of that name does."
+    if row.worker in seen.solo:
+        return f"{name} runs one task at a time and says nothing meanwhile, or it is gone."
+    if sign.online:
+        return f"{name} lives and does not say whether it still has it; nothing was heard of it for long."
+    if sign.parted:
+        return f"{name} was told to stop; it may still end what it had begun, or it is gone."
+    return f"{name} is probably gone: it was last heard at {fmt.exact_time(sign.seen_at)}. It may be halted or busy."
 
 
-def _taken_unheard(row: Row[Any]) -> tuple[str, str]:
-    queue = row.queue or "the default queue"
-    return "UNCERTAIN", (
-        f"Its message was taken from {queue}, but no worker was heard to receive it and none has it now. Redis gives "
-        "it back after its visibility timeout, an hour by default; then it runs."
-    )
+def _taken(celery: Celery, row: Row[Any], seen: Seen) -> tuple[str, str] | None:
+    """Return what is said of a run whose message some worker took, and has not acknowledged.
 
-
-def _forgotten(celery: Celery, taken: Iterable[Row[Any]], busy: dict[str, set[str] | None]) -> set[str]:
-    """Return the runs whose worker answers and does not know of them, while their message waits to be acknowledged.
-
-    A worker that loses its connection forgets what it has taken and not begun, and gives it back if it can; it cannot
-    while Redis is down or out of memory. A run with an ETA, or of a task with a rate limit, is left to Redis, which
-    gives it back after the visibility timeout: not every worker tells of those that it holds.
+    A run with an ETA, of a task with a rate limit, or that waits for its next attempt is left alone while its worker
+    answers: not every worker tells of those that it holds. Nothing is given back here.
     """
-    rows = [
-        row for row in taken if not row.eta and (known := busy.get(row.worker)) is not None and row.task_id not in known
-    ]
-    limited = rate_limited_tasks(celery, {row.worker for row in rows}) if rows else set()
-    return {row.task_id for row in rows if row.name not in limited}
+    if not row.worker:
+        if not all(known is not None and row.task_id not in known for known in seen.busy.values()):
+            return None
+        return "UNCERTAIN", (
+            f"Its message was taken from {row.queue or 'its queue'}, but no worker was heard to receive it and none "
+            f"has it now. {HELD}"
+        )
+    if seen.ended(row.task_id):
+        return "UNCERTAIN", f"Its worker {row.worker} is gone, and somebody may have the next delivery. {HELD}"
+    known, sign = seen.busy.get(row.worker), seen.workers.last_sign(row.worker)
+    if known is not None:
+        if row.task_id in known or row.eta or row.state == "RETRY":
+            return None
+        if row.name in rate_limited_tasks(celery, {row.worker}):
+            return None
+    elif sign is None or sign.online or row.worker in seen.solo:
+        return None
+    return "UNCERTAIN", f"{_of_worker(row, seen)} It has not acknowledged the message. {HELD}"
 
 
 def _doubt(row: Row[Any], state: str, why: str, now: float) -> Facts:

@@ -7,13 +7,21 @@ import socket
 import time
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
+from webapp.lease import Lease
 from webapp.queries import bump, recorders, take_turn, workers
-from webapp.recorder.workers import Heard, Workers
+from webapp.recorder.workers import Sign, Workers
 
 FORGET_AFTER: Final = 24 * 3600.0
-"""Seconds after which a silent worker or recorder is forgotten."""
+"""Seconds after which a silent recorder is forgotten."""
+UNHEARD_AFTER: Final = 60.0
+"""Seconds after which a worker is offline that this recorder has not heard, in case no other one hears it."""
+UNHEARD_MAX: Final = 2000
+"""Most worker processes that are kept of those that are not heard any more."""
+_SEEN: Final = [workers.c[name] for name in "hostname pid seen_at online durable parted token place ended_at".split()]
+_MINE: Final = (workers.c.hostname == bindparam("k_hostname")) & (workers.c.pid == bindparam("k_pid"))
+_UPDATE: Final = update(workers).where(_MINE)
 
 
 def recorder_name() -> str:
@@ -38,34 +46,86 @@ def write_signs(engine: Engine, workers_heard: Workers, broker_error: str | None
             connection.execute(insert(recorders).values(name=me, **beat))
         else:
             connection.execute(update(recorders).where(recorders.c.name == me).values(**beat))
-        known = {row.hostname: row for row in connection.execute(select(workers))}
         changed = before is None or before.broker_ok != beat["broker_ok"]
-        changed |= _write_workers(connection, workers_heard.online(), known)
+        changed |= _write_workers(connection, workers_heard, now)
         if changed:
             bump(connection)
         connection.execute(delete(recorders).where(recorders.c.beat_at < now - FORGET_AFTER))
 
 
-def _write_workers(connection: Connection, online: dict[str, Heard], known: dict[str, Any]) -> bool:
-    changed = False
-    for hostname, heard in online.items():
-        row = known.get(hostname)
-        signs = {"seen_at": heard.seen_at, "online": True, "durable": heard.durable}
-        if row is None:
-            connection.execute(insert(workers).values(hostname=hostname, **signs))
-        elif row.seen_at < heard.seen_at or not row.online:
-            connection.execute(update(workers).where(workers.c.hostname == hostname).values(**signs))
-        changed |= row is None or not row.online or row.durable != heard.durable
-    gone = [name for name, row in known.items() if row.online and name not in online]
-    if gone:
-        connection.execute(update(workers).where(workers.c.hostname.in_(gone)).values(online=False))
-    return changed or bool(gone)
+def _write_workers(connection: Connection, heard: Workers, now: float) -> bool:
+    """Write what is new of the worker processes; say whether a page shows it."""
+    known = {(row.hostname, row.pid): row for row in connection.execute(select(*_SEEN))}
+    fresh: list[dict[str, Any]] = []
+    later: list[dict[str, Any]] = []
+    shown = False
+    for (hostname, pid), sign in list(heard.signs.items()):
+        row = known.pop((hostname, pid), None)
+        if row is not None and row.seen_at > sign.seen_at:
+            # Another recorder has heard it since.
+            continue
+        if row is not None and not sign.online and not row.online and row.parted == sign.parted:
+            continue
+        values = _values(sign)
+        # None of the names of columns, which the statement would take for what is to be written.
+        (later if row is not None else fresh).append({"k_hostname": hostname, "k_pid": pid, **values})
+        shown |= row is None or any(getattr(row, name) != values[name] for name in ("online", "durable", "parted"))
+    if fresh:
+        connection.execute(insert(workers), [_renamed(values) for values in fresh])
+    if later:
+        connection.execute(_UPDATE, later)
+    dead = {(one.hostname, one.pid): one.lease.token for one in list(heard.ended.values())}
+    ended = [key for key, row in known.items() if dead.get(key, "") == row.token and row.ended_at is None]
+    silent = [key for key, row in known.items() if row.online and now - row.seen_at > UNHEARD_AFTER]
+    for keys, values in ((ended, {"online": False, "ended_at": now}), (silent, {"online": False})):
+        if keys:
+            which = [{"k_hostname": hostname, "k_pid": pid} for hostname, pid in keys]
+            connection.execute(update(workers).where(_MINE).values(**values), which)
+    _forget_oldest(connection, known)
+    return shown or bool(ended or silent)
+
+
+def _values(sign: Sign) -> dict[str, Any]:
+    lease = sign.lease
+    return {
+        "seen_at": sign.seen_at,
+        "online": sign.online,
+        "durable": sign.durable,
+        "parted": sign.parted,
+        "processed": sign.processed,
+        "token": lease.token if lease else None,
+        "place": lease.place if lease else None,
+        "ended_at": None,
+    }
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("k_"): value for name, value in values.items()}
+
+
+def _forget_oldest(connection: Connection, unheard: dict[tuple[str, int], Any]) -> None:
+    """Forget the processes that were heard longest ago, where there are too many of them: anybody may invent some."""
+    for hostname, pid in sorted(unheard, key=lambda key: unheard[key].seen_at)[: max(len(unheard) - UNHEARD_MAX, 0)]:
+        connection.execute(delete(workers).where(workers.c.hostname == hostname, workers.c.pid == pid))
 
 
 def hostnames_online(engine: Engine) -> list[str]:
     """Return the workers that were online when a recorder last wrote."""
     with engine.connect() as connection:
-        return list(connection.execute(select(workers.c.hostname).where(workers.c.online)).scalars())
+        return list(connection.execute(select(workers.c.hostname).where(workers.c.online).distinct()).scalars())
+
+
+def expect_known(engine: Engine, heard: Workers) -> None:
+    """Wait for the workers that an earlier recorder heard; of those that have ended meanwhile the lease can tell."""
+    now = time.time()
+    with engine.connect() as connection:
+        rows = connection.execute(select(*_SEEN).where(workers.c.ended_at.is_(None)).limit(UNHEARD_MAX)).all()
+    for row in rows:
+        lease = Lease(row.token, row.place) if row.token and row.place else None
+        if row.online:
+            heard.expect(row.hostname, now, row.pid, lease, row.durable)
+        elif lease:
+            heard.former[lease] = (row.hostname, row.pid)
 
 
 def say_goodbye(engine: Engine) -> None:

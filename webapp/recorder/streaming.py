@@ -19,6 +19,7 @@ from webapp.queues import is_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
 from webapp.recorder.batch import Batch
 from webapp.recorder.group import READ_MAX, Entry, Group
+from webapp.recorder.held import Held
 from webapp.stream import FIELD, STREAM
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,11 @@ class StreamRecorder:
     known only then. ``absent`` says that the broker has no streams.
     """
 
-    def __init__(self, app: Flask, engine: Engine, stopping: threading.Event) -> None:
+    def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, held: Held) -> None:
         self.celery: Celery = celery_of(app)
         self.stopping = stopping
         self.batch = Batch(app, engine)
+        self.held = held
         self.group = Group(engine)
         self.unacknowledged: list[bytes] = []
         self.caught_up_at: float | None = None
@@ -103,6 +105,7 @@ class StreamRecorder:
                 harmless = payload.isascii() and b"\\" not in payload
                 for event in events if isinstance(events, list) else (events,):
                     if isinstance(event, dict):
+                        self.held.hear(event)
                         self.batch.take(event, now, harmless)
             # Anybody may append anything here, and what comes before and after it is good.
             except Exception as fault:  # noqa: BLE001
@@ -119,3 +122,7 @@ class StreamRecorder:
     def caught_up(self, within: float) -> bool:
         """Say whether the end of the stream was seen so many seconds ago at most; without a stream nothing waits."""
         return self.absent or (self.caught_up_at is not None and time.monotonic() - self.caught_up_at < within)
+
+    def caught_up_since(self, at: float) -> bool:
+        """Say whether everything has been read that was said until then (monotonic seconds)."""
+        return self.absent or (self.caught_up_at is not None and self.caught_up_at > at)

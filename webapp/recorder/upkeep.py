@@ -30,7 +30,7 @@ from webapp.recorder.signs import write_signs
 from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch
-from webapp.recorder.workers import Lost
+from webapp.recorder.workers import Ended
 from webapp.text import tidy
 
 log = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ class Upkeep:
         self.stream = stream
         self.celery = celery_of(app)
         self.broker_error: str | None = "not asked yet"
-        self.lost: list[Lost] = []
+        self.ended: list[tuple[float, Ended]] = []
         self.running = Watch(running_only=True)
         self.live = Watch(running_only=False)
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
         self.sweep = Sweep(self.retention, self.runs_max)
         self.prune_at = 0.0
-        self.repair = Repair(app.config["DOUBT_SECONDS"])
+        self.repair = Repair(app.config["DOUBT_SECONDS"], recorder.held)
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
         self.to_be_told, self.to_be_asked = threading.Event(), threading.Event()
@@ -147,13 +147,15 @@ class Upkeep:
             # Silence says nothing about workers while the broker itself was silent.
             self.recorder.workers.forgive(time.time())
         if self.broker_error is None:
-            self.lost += self.recorder.workers.take_silent(time.time())
+            self.recorder.workers.note_silence(time.time())
+        self.ended += [(time.monotonic(), one) for one in self.recorder.workers.take_ended()]
         write_signs(self.engine, self.recorder.workers, self.broker_error)
 
     def _rescue(self) -> None:
-        while self.lost and self.broker_error is None:
-            rescue(self.engine, publisher_of(self.app), self.lost[0])
-            self.lost.pop(0)
+        # What a worker said last was under way when its end was found.
+        while self.ended and self.broker_error is None and self.stream.caught_up_since(self.ended[0][0]):
+            rescue(publisher_of(self.app), self.recorder.held, self.ended[0][1])
+            self.ended.pop(0)
 
     def _relay(self) -> None:
         end = time.monotonic() + RELAY_SECONDS

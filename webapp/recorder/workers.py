@@ -1,33 +1,49 @@
-"""The workers that are heard, each by hostname and process, and those that fell silent."""
+"""The workers that are heard, each by hostname and process, and those that are known to have ended.
+
+Silence is no end: a worker may be halted, busy, moved or unheard. An end is known only of workers of our own, whose
+lease on this machine nobody holds any more; see ``docs/proof-of-death.md``.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from webapp.lease import Lease, has_ended, lease_of
 from webapp.text import tidy
 
+log = logging.getLogger(__name__)
+
 SILENCE: Final = 5.0
-"""Heartbeats that a worker may miss before it counts as gone."""
+"""Heartbeats that a worker may miss before it counts as silent."""
 ANSWERED: Final = -1
 """The process id of workers that are known by their answers alone."""
 HEARTBEAT: Final = 2.0
 """Seconds between heartbeats where a worker does not say."""
+PROCESSES_MAX: Final = 2000
+"""Most worker processes that are known at once; who comes then waits until one has been silent."""
+
+Key = tuple[str, int]
 
 
 @dataclass(slots=True)
 class Sign:
-    """A worker process: first and last sign of life, and how long a silence means that it is gone.
+    """A worker process: first and last sign of life, and how long it may be silent.
 
-    ``born_at`` is by the worker's clock, ``seen_at`` by ours; seconds UTC. A process that was not heard when it
-    came up may be of any age, so it counts as older than everything: nothing is taken for another's work.
+    ``born_at`` is by the worker's clock, ``seen_at`` by ours; seconds UTC. ``parted`` says that it took its leave: it
+    takes no more work, but may still be at work. ``processed`` is how many tasks it says it has had.
     """
 
     born_at: float
     seen_at: float
     allowed: float
     durable: bool = False
+    lease: Lease | None = None
+    online: bool = True
+    parted: bool = False
+    processed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,92 +55,144 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """A worker process that fell silent without a goodbye.
-
-    What it had begun began before ``before`` (its clock): a new process of the same name was born then. ``same`` says
-    that the new one has its process id too: in containers every worker may be the first process. Then it may be the
-    old one after all, which has connected anew.
-    """
+class Ended:
+    """A worker process of which it is proved that it has ended, with all processes of its pool."""
 
     hostname: str
-    before: float
-    replaced: bool
-    same: bool = False
+    pid: int
+    lease: Lease
 
 
 @dataclass(slots=True)
 class Workers:
-    """Worker processes by hostname and process id."""
+    """Worker processes by hostname and process id, those heard last at the end; and the lives that have ended."""
 
-    signs: dict[tuple[str, int], Sign] = field(default_factory=dict)
-    restarted: list[Lost] = field(default_factory=list)
+    signs: dict[Key, Sign] = field(default_factory=dict)
+    former: dict[Lease, Key] = field(default_factory=dict)
+    """Lives that were followed by another one under the same hostname and process id, and may not have ended."""
+    ended: dict[str, Ended] = field(default_factory=dict)
+    """By the token of their lease."""
+    tidied_at: float = -math.inf
 
     def hear(self, event: dict[str, Any], now: float) -> bool:
-        """Take a worker event; return whether this process was not known before."""
-        hostname = tidy(event.get("hostname"))
-        if not hostname:
+        """Take a worker event; return whether this process was not known before, or is another one than it was."""
+        key = key_of(event)
+        if not key[0]:
             return False
-        pid, frequency, at = event.get("pid"), event.get("freq"), event.get("timestamp")
-        key = (hostname, pid if isinstance(pid, int) else 0)
-        if event.get("type") == "worker-offline":
-            self.signs.pop(key, None)
-            return False
-        steady = isinstance(frequency, int | float) and 0 < frequency < 3600
-        allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
         known = self.signs.get(key)
-        born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
-        if known and born_at > known.born_at:
-            self.restarted.append(Lost(hostname, born_at, replaced=True, same=True))
-            known.born_at = born_at
-        if known:
-            known.seen_at, known.allowed, known.durable = now, allowed, event.get("durable") is True
+        if event.get("type") == "worker-offline":
+            if known:
+                known.online, known.parted, known.seen_at = False, True, now
             return False
-        self.signs[key] = Sign(born_at, now, allowed, event.get("durable") is True)
-        return True
+        lease = lease_of(event)
+        if lease and lease.token in self.ended:
+            # A last word that was under way.
+            return False
+        sign = _sign_of(event, lease, now)
+        if known and known.lease and lease and known.lease != lease:
+            self._note_former(known.lease, key)
+        elif known:
+            # Whoever connects anew says that it is there as it did when it came up: it is as old as it was.
+            sign.born_at = known.born_at
+            sign.lease = lease or known.lease
+        if known is None and not self._has_room(now):
+            return False
+        self.signs[key] = sign
+        return known is None or not known.online or known.lease != sign.lease
 
-    def answered(self, hostname: str, now: float, allowed: float) -> None:
+    def _has_room(self, now: float) -> bool:
+        """Say whether one more process may be known; those that have been silent longest make room, once a second."""
+        if len(self.signs) < PROCESSES_MAX:
+            return True
+        if now - self.tidied_at < 1.0:
+            return False
+        self.tidied_at = now
+        silent = [key for key, sign in list(self.signs.items()) if now - sign.seen_at > sign.allowed]
+        silent.sort(key=lambda key: self.signs[key].seen_at)
+        for key in silent[: PROCESSES_MAX // 2]:
+            del self.signs[key]
+        return bool(silent)
+
+    def _note_former(self, lease: Lease, key: Key) -> None:
+        self.former[lease] = key
+        if len(self.former) > PROCESSES_MAX:
+            del self.former[next(iter(self.former))]
+
+    def answered(self, hostname: str, now: float, allowed: float, pid: int = ANSWERED) -> None:
         """Take the answer of a worker; only one that is not heard by itself, having no heartbeat, is known by it."""
-        silent = self.signs.get((hostname, ANSWERED))
-        if silent:
-            silent.seen_at = now
-        elif hostname not in self.online():
-            self.signs[hostname, ANSWERED] = Sign(-math.inf, now, allowed)
+        known = self.signs.get((hostname, pid))
+        if known:
+            known.seen_at = max(known.seen_at, now)
+            # Who has a heartbeat is known by that.
+            known.online |= known.allowed == allowed
+        elif (pid != ANSWERED or hostname not in self.online()) and self._has_room(now):
+            self.signs[hostname, pid] = Sign(-math.inf, now, allowed)
 
     def online(self) -> dict[str, Heard]:
         """Return hostnames and what was last heard of each."""
         heard: dict[str, Heard] = {}
         for (hostname, _), sign in list(self.signs.items()):
-            if hostname not in heard or heard[hostname].seen_at < sign.seen_at:
+            if sign.online and (hostname not in heard or heard[hostname].seen_at < sign.seen_at):
                 heard[hostname] = Heard(sign.seen_at, sign.durable)
         return heard
 
-    def lives_since(self, hostname: str, at: float | None) -> bool:
-        """Say whether a process of this name lives that was there at a time (seconds UTC by the worker's clock)."""
-        return any(
-            name == hostname and (at is None or sign.born_at <= at) for (name, _), sign in list(self.signs.items())
-        )
+    def processes(self) -> dict[str, int]:
+        """Return how many processes of each hostname are heard; two of one name answer as one."""
+        counted: dict[str, int] = {}
+        for (hostname, _), sign in list(self.signs.items()):
+            counted[hostname] = counted.get(hostname, 0) + sign.online
+        return counted
 
-    def expect(self, hostname: str, now: float) -> None:
-        """Wait for a worker that an earlier recorder heard; if it stays silent, it was lost in between."""
-        self.signs[hostname, 0] = Sign(-math.inf, now, SILENCE * HEARTBEAT)
+    def last_sign(self, hostname: str) -> Sign | None:
+        """Return the latest sign of a hostname, of whichever process; None where none was heard by itself."""
+        signs = [sign for (name, _), sign in list(self.signs.items()) if name == hostname]
+        return max(signs, key=lambda sign: sign.seen_at, default=None)
+
+    def expect(
+        self, hostname: str, now: float, pid: int = 0, lease: Lease | None = None, durable: bool = False
+    ) -> None:
+        """Wait for a worker that an earlier recorder heard."""
+        self.signs[hostname, pid] = Sign(-math.inf, now, SILENCE * HEARTBEAT, durable, lease)
 
     def forgive(self, now: float) -> None:
         """Begin to count every silence anew, after one that was not the workers' own."""
         for sign in list(self.signs.values()):
-            sign.seen_at = now
+            if sign.online:
+                sign.seen_at = now
 
-    def take_silent(self, now: float) -> list[Lost]:
-        """Forget the processes whose silence has lasted too long, and return them, and those that began anew."""
-        lost, self.restarted = self.restarted, []
-        for (hostname, pid), sign in list(self.signs.items()):
-            if now - sign.seen_at <= sign.allowed:
-                continue
-            self.signs.pop((hostname, pid), None)
-            heirs = [
-                other.born_at
-                for (name, _), other in list(self.signs.items())
-                if name == hostname and now - other.seen_at <= other.allowed
-            ]
-            lost.append(Lost(hostname, min(heirs, default=math.inf), bool(heirs)))
-        return lost
+    def note_silence(self, now: float) -> None:
+        """Take the processes for silent that were not heard for too long."""
+        for sign in list(self.signs.values()):
+            if sign.online and now - sign.seen_at > sign.allowed:
+                sign.online = False
+
+    def take_ended(self) -> list[Ended]:
+        """Forget the processes of which it is proved that they have ended, and return them."""
+        found = [Ended(*key, sign.lease) for key, sign in list(self.signs.items()) if sign.lease]
+        found += [Ended(*key, lease) for lease, key in list(self.former.items())]
+        found = [one for one in found if has_ended(one.lease)]
+        for one in found:
+            key = (one.hostname, one.pid)
+            sign = self.signs.get(key)
+            if sign and sign.lease == one.lease:
+                self.signs.pop(key, None)
+            self.former.pop(one.lease, None)
+            self.ended[one.lease.token] = one
+            if len(self.ended) > PROCESSES_MAX:
+                del self.ended[next(iter(self.ended))]
+        return found
+
+
+def key_of(event: dict[str, Any]) -> Key:
+    """Return hostname and process id of an event; nothing and 0 where it does not say."""
+    pid = event.get("pid")
+    return tidy(event.get("hostname")) or "", pid if type(pid) is int and 0 < pid < 2**31 else 0
+
+
+def _sign_of(event: dict[str, Any], lease: Lease | None, now: float) -> Sign:
+    frequency, at, processed = event.get("freq"), event.get("timestamp"), event.get("processed")
+    steady = isinstance(frequency, int | float) and 0 < frequency < 3600
+    allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
+    born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
+    count = processed if type(processed) is int and 0 <= processed < 2**63 else None
+    return Sign(born_at, now, allowed, event.get("durable") is True, lease, processed=count)

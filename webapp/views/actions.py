@@ -10,8 +10,9 @@ from werkzeug.wrappers import Response
 from webapp import queries
 from webapp.again import exact_call, kept_options
 from webapp.cancelling import cancel as ask_to_cancel
-from webapp.errors import NotAllowedError, RefusedError
+from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
+from webapp.giving_back import give_back_by_hand
 from webapp.launching import launch, send_again
 from webapp.text import clean
 from webapp.views.launched import key_of, tell_how_it_went
@@ -77,3 +78,17 @@ def again() -> Response:
         return redirect(f"{url_for('tasks.form')}?{urlencode({'name': row.name, 'from': task_id})}", 303)
     tell_how_it_went(launched)
     return to_run(launched.task_id)
+
+
+@blueprint.post("/give-back")
+def give_back() -> Response:
+    """Give the message of a run back whose worker is probably gone, then show the run."""
+    task_id = clean(request.form.get("task_id", ""))
+    try:
+        give_back_by_hand(current_app, task_id)
+        flash("The message is in its queue again; the next worker that takes it runs it.", "ok")
+    except NotAllowedError as fault:
+        flash(str(fault), "bad")
+    except BrokerError as fault:
+        flash(f"The broker did not answer: {fault}", "bad")
+    return to_run(task_id)

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Row, select
 
 from webapp import fmt, workflow
 from webapp.again import related
-from webapp.allowed import allowed
+from webapp.allowed import allowed, may_give_back
 from webapp.models import Cancel
-from webapp.queries import Environment, workers
+from webapp.queries import Environment, pool_of
 from webapp.states import DOUBTS, is_settled
 from webapp.views import present
 from webapp.views.present import Moment, run_path
@@ -31,7 +31,7 @@ class Unknown(str):
 
 def run_region(connection: Connection, row: Row[Any], around: Environment, celery: Celery) -> dict[str, Any]:
     """Return the template's context of one run."""
-    pool = connection.execute(select(workers.c.pool).where(workers.c.hostname == row.worker)).scalar()
+    pool = pool_of(connection, row.worker)
     version, any_live = workflow.version(connection, row)
     return {
         "around": around,
@@ -46,6 +46,7 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
         "settled": is_settled(row.state),
         "workflow": workflow.workflow_of(connection, row, time.time()),
         "left": present.time_left(row, time.time()),
+        "may_give_back": may_give_back(row.state, row.doubt),
         "doubted": row.state in DOUBTS,
         "flower": flower_link(row.task_id),
         "actions": allowed(row.state, row.publish_state, pool),
