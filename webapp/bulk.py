@@ -14,12 +14,13 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Flask
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
-from webapp.again import exact_call, kept_options
+from webapp.again import exact_call
 from webapp.allowed import CANCEL, allowed
 from webapp.asking import ID_MAX, plan_of
 from webapp.cancelling import drop, request
 from webapp.checks import exact_json
 from webapp.counting import counts
+from webapp.destinations import options_again
 from webapp.errors import NotAllowedError, VaseError
 from webapp.filters import Filter
 from webapp.finding import Found
@@ -161,10 +162,9 @@ def _retry(
 ) -> tuple[int, str]:
     """Put a new run for each into the outbox; the relay sends them."""
     new, failed, last_error, taken = [], 0, "", set[int]()
-    for row in rows:
+    for row, options in zip(rows, options_again(app, connection, rows), strict=True):
         try:
             args, kwargs = exact_call(row)
-            options = kept_options(row)
             # Of this action, the same run is run again under the same id, whoever does it and how often.
             task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{action.id}:{action.created_at}:{row.task_id}"))
             asked = exact_json(options) if options else None

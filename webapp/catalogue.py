@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from webapp.again import exact_call
 from webapp.celery_app import is_ours
+from webapp.destinations import SHIPPED, choose
 from webapp.errors import NotAllowedError
 from webapp.filters import Filter
 from webapp.listing import page
@@ -32,7 +33,6 @@ worker_tasks = WorkerTask.__table__
 task_schemas = TaskSchema.__table__
 
 BUILT_IN: Final = "celery."
-SHIPPED: Final = "webapp.tasks."
 SUMMARY_MAX: Final = 1000
 """Most bytes of a task's summary in the list of all tasks."""
 RECENT: Final = 20
@@ -86,9 +86,8 @@ def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
 
 
 def queue_for(app: Flask, task: KnownTask) -> str:
-    """Return the queue to which a task goes: by its code and our routes, or else one from which it is taken."""
-    routed = queue_of(app, task.name)
-    return routed if task.imported or routed in task.queues or not task.queues else task.queues[0]
+    """Return the queue to which a task goes, see ``webapp.destinations``."""
+    return choose(app, task.name, task.queues) or queue_of(app, task.name)
 
 
 def schema_for(connection: Connection, celery: Celery, task: KnownTask) -> dict[str, Any]:

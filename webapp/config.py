@@ -202,6 +202,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 
 CELERY_DEFAULTS: Final[dict[str, Any]] = {
     "CELERY_INCLUDE": ("webapp.tasks",),
+    # Not Celery's own: any other app's workers read that one on the same broker, and know none of our tasks.
+    "CELERY_TASK_DEFAULT_QUEUE": "vase",
     "CELERY_ACCEPT_CONTENT": ["json"],
     "CELERY_TASK_SERIALIZER": "json",
     "CELERY_RESULT_SERIALIZER": "json",

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from webapp.breaker import breaker_of
 from webapp.celery_app import celery_of, publisher_of
 from webapp.checks import check_arguments, exact_json
+from webapp.destinations import with_queue
 from webapp.errors import BrokerError, RefusedError
 from webapp.extensions import db
 from webapp.known import Known
@@ -60,6 +61,8 @@ def launch(
     priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
     would harm a worker, and for a queue that is none, before anything is stored.
     """
+    with db.engine.connect() as connection:
+        options = with_queue(app, connection, name, options)
     check_call(app, name, args, kwargs or {}, options)
     exact = (exact_json(args), exact_json(kwargs or {}))
     asked = exact_json(options) if options else None

@@ -131,7 +131,17 @@ def test_hostile_arguments_go_through_broker_worker_and_recorder_and_are_text(vi
     stack.submit("1", "2")
     watch = visit(stack.url)
     text = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>"
-    stack.run("celery", "-b", stack.broker_url, "call", "webapp.tasks.divide", "--args", json.dumps([text, 1]))
+    stack.run(
+        "celery",
+        "-b",
+        stack.broker_url,
+        "call",
+        "webapp.tasks.divide",
+        "--queue",
+        "vase",
+        "--args",
+        json.dumps([text, 1]),
+    )
     watch.page.get_by_role("link", name=re.compile("new")).click()
     expect(watch.page.locator(".ledger tbody tr").first).to_contain_text("<script>window.ran")
     expect(watch.page.locator(".ledger .badge").first).to_have_text("Failure")

@@ -123,7 +123,7 @@ def test_a_run_sent_by_another_client_appears_on_an_idle_page(visit: Opener, sta
     watch = visit(stack.url)
     expect(watch.page.locator("[data-news]")).to_be_attached(timeout=20_000)
     watch.page.evaluate("window.stays = true")
-    stack.run("celery", "-b", stack.broker_url, "call", "webapp.tasks.divide", "--args=[11, 8]")
+    stack.run("celery", "-b", stack.broker_url, "call", "webapp.tasks.divide", "--queue", "vase", "--args=[11, 8]")
     watch.page.get_by_role("link", name="1 new").click()
     expect(newest(watch.page).locator(".call")).to_have_text("divide(11, 8)")
     assert watch.page.evaluate("window.stays") is True

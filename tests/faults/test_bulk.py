@@ -31,7 +31,7 @@ def ended_runs(checker: Checker, count: int) -> None:
 
     at = time.time() - 86400
     task_ids = [str(uuid.uuid4()) for _ in range(count)]
-    about = {"name": NAME, "state": "SUCCESS", "phase": SUCCESS, "queue": "celery", "kwargs": "{}", "outcome_exact": 1}
+    about = {"name": NAME, "state": "SUCCESS", "phase": SUCCESS, "queue": "vase", "kwargs": "{}", "outcome_exact": 1}
     about |= {"arguments_rank": SUBMITTED, "created_at": at, "state_at": at, "outcome_at": at, "clock": 0, "changed": 1}
     rows = [
         {"id": first_id(at) + number, "task_id": task_id, "args": f"[{number}, 0.0]", "result": str(number + 1)}
@@ -49,7 +49,7 @@ def ended_runs(checker: Checker, count: int) -> None:
 
 def waiting(checker: Checker) -> Iterator[str]:
     """Yield the task id of every message in the queue."""
-    for message in checker.redis.lrange("celery", 0, -1):
+    for message in checker.redis.lrange("vase", 0, -1):
         yield json.loads(message)["headers"]["id"]
 
 
@@ -99,7 +99,7 @@ def test_runs_are_run_again_and_cancelled_once_each(experiment: Experiment, coun
     wait_until(lambda: stack.query(untold) == [(0,)], "the broker remembers all cancels", patience)
     stack.start("worker")
     # That a worker stored it is not enough: every message is dropped or taken back.
-    wait_until(lambda: not checker.redis.exists("celery", "unacked"), "no message is left", patience)
+    wait_until(lambda: not checker.redis.exists("vase", "unacked"), "no message is left", patience)
     revoked = "SELECT count(*) FROM vase_task_runs WHERE state = 'REVOKED'"
     wait_until(lambda: stack.query(revoked) == [(count,)], "all have been revoked", patience)
     checker.attempted |= new

@@ -51,7 +51,7 @@ def test_a_worker_killed_before_it_said_what_it_took(experiment: Experiment) -> 
     checker = experiment(tried, "redis", "recorder", DOUBT_SECONDS="4")
     task_id = checker.submit("late", 1)
     take = "import os; from celery_worker import celery; c = celery.connection_for_read(); "
-    take += "assert c.default_channel.basic_get('celery'); os.kill(os.getpid(), 9)"
+    take += "assert c.default_channel.basic_get('vase'); os.kill(os.getpid(), 9)"
     checker.stack.run("python", "-c", take)
     assert "Redis gives it back" in checker.stack.row_once(task_id, state="UNCERTAIN", timeout=60)["doubt"]
     # As if an hour had passed.

@@ -41,7 +41,7 @@ def ended(stack: Stack, args: str) -> dict[str, Any]:
 def test_a_division_from_the_form_ends_in_its_quotient(stack: Stack) -> None:
     assert "divide" in submit(stack, "1", "8")
     row = ended(stack, "[1, 8]")
-    assert (row["state"], row["result"], row["queue"]) == ("SUCCESS", "0.125", "celery")
+    assert (row["state"], row["result"], row["queue"]) == ("SUCCESS", "0.125", "vase")
 
 
 def test_a_division_by_zero_ends_in_its_exception_and_traceback(stack: Stack) -> None:

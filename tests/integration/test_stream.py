@@ -112,7 +112,7 @@ def test_a_run_that_was_sent_and_is_nowhere_becomes_uncertain(own_stack: Stack) 
     own_stack.start("redis", "recorder", "web")
     task_id = divide(own_stack, 1, 2)
     assert own_stack.row(task_id)["publish_state"] == "sent"
-    client(own_stack).delete("celery")
+    client(own_stack).delete("vase")
     row = own_stack.row_once(task_id, state="UNCERTAIN", timeout=90)
     assert "it is not in celery" in row["doubt"]
     assert "Uncertain" in own_stack.get(f"/runs/{task_id}")[1]
@@ -219,7 +219,7 @@ def test_a_run_that_ended_before_its_sender_could_note_that_it_was_sent_is_not_s
     own_stack.start("redis")
     task_id = divide(own_stack, 1, 2)
     broker = client(own_stack)
-    broker.delete("celery")
+    broker.delete("vase")
     done = {"status": "SUCCESS", "result": 0.5, "task_id": task_id}
     broker.set(f"celery-task-meta-{task_id}", json.dumps(done))
     with own_stack.database() as database:
@@ -228,7 +228,7 @@ def test_a_run_that_ended_before_its_sender_could_note_that_it_was_sent_is_not_s
         )
     own_stack.start("recorder")
     own_stack.row_once(task_id, state="SUCCESS", publish_state="sent")
-    assert broker.llen("celery") == 0
+    assert broker.llen("vase") == 0
 
 
 def test_a_message_that_no_broker_would_take_holds_up_no_other(own_stack: Stack) -> None:
@@ -240,7 +240,7 @@ def test_a_message_that_no_broker_would_take_holds_up_no_other(own_stack: Stack)
     assert "cannot be sent" in said.stderr
     bad = said.stdout.split()[0]
     assert own_stack.row(bad)["publish_state"] == "dead"
-    client(own_stack).delete("celery")
+    client(own_stack).delete("vase")
     with own_stack.database() as database:
         database.execute("UPDATE vase_task_runs SET publish_state = 'held', publish_due_at = 1, publish_attempts = 1")
     own_stack.start("recorder")

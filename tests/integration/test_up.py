@@ -293,7 +293,7 @@ def test_stop_gives_late_acknowledged_tasks_back(launch: Launch) -> None:
     try:
         wait_until(lambda: answers(launch.ports["REDIS_PORT"]), "Redis is back")
         with redis.Redis(port=launch.ports["REDIS_PORT"]) as broker:
-            assert broker.llen("celery") == 1
+            assert broker.llen("vase") == 1
     finally:
         own.terminate()
         own.wait(timeout=20)

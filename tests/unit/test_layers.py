@@ -17,7 +17,7 @@ LEVELS = {
     | {"finding", "counting", "listing", "copying"}
     | {"celery_app", "stream", "queues", "breaker", "outbox", "redis_keys", "tasks", "again", "options", "workflow"}
     | {"cancelled", "lease", "presets"},
-    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
+    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "destinations", "giving_back"},
     3: {"views", "cli", "security"},
     4: {""},
 }

@@ -11,11 +11,12 @@ from flask.cli import with_appcontext
 from sqlalchemy import Row, select
 
 from webapp import fmt, queries
-from webapp.again import exact_call, kept_options
+from webapp.again import exact_call
 from webapp.cancelling import cancel as ask_to_cancel
 from webapp.catalogue import known_tasks, schema_for
 from webapp.celery_app import celery_of
 from webapp.cli.common import telling_faults
+from webapp.destinations import options_again
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
@@ -99,8 +100,9 @@ def retry_command(task_id: str) -> None:
     with telling_faults():
         with db.engine.connect() as connection:
             row = queries.run_by_id(connection, task_id)
-        if row is None:
-            raise NotAllowedError("This run is not known.")
+            if row is None:
+                raise NotAllowedError("This run is not known.")
+            options = options_again(current_app, connection, [row])[0]
         args, kwargs = exact_call(row)
-        launched = launch(current_app, row.name, args, kwargs, options=kept_options(row), retry_of=task_id)
+        launched = launch(current_app, row.name, args, kwargs, options=options, retry_of=task_id)
     click.echo(launched.task_id)

@@ -8,8 +8,9 @@ from flask import Blueprint, abort, current_app, flash, redirect, request, url_f
 from werkzeug.wrappers import Response
 
 from webapp import queries
-from webapp.again import exact_call, kept_options
+from webapp.again import exact_call
 from webapp.cancelling import cancel as ask_to_cancel
+from webapp.destinations import options_again
 from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
 from webapp.giving_back import give_back_by_hand
@@ -63,12 +64,13 @@ def again() -> Response:
     task_id = clean(request.form.get("task_id", ""))
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, task_id)
-    if row is None:
-        abort(404)
+        if row is None:
+            abort(404)
+        options = options_again(current_app, connection, [row])[0]
     try:
         args, kwargs = exact_call(row)
         launched = launch(
-            current_app, row.name, args, kwargs, key_of(request.form.get("key")), kept_options(row), retry_of=task_id
+            current_app, row.name, args, kwargs, key_of(request.form.get("key")), options, retry_of=task_id
         )
     except (NotAllowedError, RefusedError) as fault:
         if not row.name:

@@ -11,9 +11,10 @@ from flask import abort, current_app, render_template, request
 from sqlalchemy import Connection
 
 from webapp import queries
-from webapp.again import exact_call, kept_options
+from webapp.again import exact_call
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
+from webapp.destinations import options_again
 from webapp.errors import NotAllowedError, RefusedError
 from webapp.filters import known_zone, zone_of
 from webapp.fmt import short_name
@@ -58,7 +59,7 @@ def filled_from(connection: Connection, empty: Form, task_id: str) -> tuple[Form
     row = queries.run_by_id(connection, task_id)
     if row is None:
         return empty, ["The run is not known any more."], NO_CALL, Options()
-    kept = kept_options(row)
+    kept = options_again(current_app, connection, [row])[0]
     options = Options({name: str(kept[name]) for name in kept})
     try:
         args, kwargs = exact_call(row)

@@ -86,9 +86,6 @@ def start() -> Response | tuple[str, int] | str:
 
 def _launch(typed: Typed) -> Response | tuple[str, int]:
     sent, options = request.form, typed.options
-    if not typed.task.imported:
-        # Our own routes know nothing of it.
-        options.values.setdefault("queue", queue_for(current_app, typed.task))
     name, args, kwargs = typed.task.name, typed.reading.args, typed.reading.kwargs
     about = {"note": options.note or None, "retry_of": clean(sent["from"]) if sent.get("from") else None}
     try:
