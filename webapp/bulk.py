@@ -28,7 +28,7 @@ from webapp.launching import check_call
 from webapp.listing import newest_id, page
 from webapp.models import BulkAction
 from webapp.outbox import WAITS, Message, new_row
-from webapp.queries import bump, runs
+from webapp.queries import bump, database_time, runs
 from webapp.states import GROUPS, UNSENT
 
 bulk_actions = BulkAction.__table__
@@ -162,6 +162,7 @@ def _retry(
 ) -> tuple[int, str]:
     """Put a new run for each into the outbox; the relay sends them."""
     new, failed, last_error, taken = [], 0, "", set[int]()
+    due_at = database_time(connection)
     for row, options in zip(rows, options_again(app, connection, rows), strict=True):
         try:
             args, kwargs = exact_call(row)
@@ -176,7 +177,7 @@ def _retry(
         now = time.time()
         values = new_row(app, message, now, taken=taken)
         values |= {"publish_state": "new", "publish_owner": None, "publish_attempts": 0}
-        values |= {"publish_due_at": now, "retry_of": row.task_id, "note": action.reason, "changed": version}
+        values |= {"publish_due_at": due_at, "retry_of": row.task_id, "note": action.reason, "changed": version}
         taken.add(values["id"])
         new.append(values)
     if new:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from celery import Celery, Task, signals
 from celery.app.defaults import DEFAULTS
@@ -114,6 +115,9 @@ def _hasty(publisher: Celery) -> Celery:
         "interval_start": 0.05,
         "connect_retries_timeout": PUBLISH_TIMEOUT,
     }
+    if urlsplit(publisher.conf.broker_url or "").scheme in ("amqp", "amqps", "pyamqp"):
+        # Else RabbitMQ refuses a message after it was taken for sent.
+        publisher.conf.broker_transport_options["confirm_publish"] = True
     return publisher
 
 

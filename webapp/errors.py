@@ -20,11 +20,22 @@ class RefusedError(VaseError, ValueError):
 
 
 class BrokerError(VaseError):
-    """The message broker could not be reached in time."""
+    """The message broker takes nothing now: it could not be reached in time, or refuses everything.
+
+    ``delivered`` says whether the message may have arrived all the same.
+    """
+
+    def __init__(self, message: str, delivered: bool = True) -> None:
+        super().__init__(message)
+        self.delivered = delivered
 
 
 class UnsendableError(BrokerError):
-    """A message that no broker would take, for a reason of its own; others can be sent."""
+    """A message that the broker does not take, for a reason of its own; others can be sent."""
+
+
+class UnexplainedError(BrokerError):
+    """A message that was not taken, and nobody can say whether others would be."""
 
 
 class NotAllowedError(VaseError):

@@ -18,11 +18,11 @@ from webapp.breaker import breaker_of
 from webapp.celery_app import celery_of, publisher_of
 from webapp.checks import check_arguments, exact_json
 from webapp.destinations import with_queue
-from webapp.errors import BrokerError, RefusedError
+from webapp.errors import BrokerError, RefusedError, UnexplainedError
 from webapp.extensions import db
 from webapp.known import Known
 from webapp.outbox import Message, delivered_before, new_row, queue_of, send, take
-from webapp.queries import bump, runs
+from webapp.queries import bump, database_time, runs
 from webapp.redis_keys import check_queue
 from webapp.signature.nodes import WrongError
 from webapp.signature.tagged import untagged
@@ -88,7 +88,8 @@ def _send(app: Flask, message: Message, there: Collection[str] = ()) -> Launched
     try:
         fault = send(app, db.engine, message, there)
     except BrokerError as broker_fault:
-        breaker_of(app).failed(str(broker_fault))
+        if not isinstance(broker_fault, UnexplainedError):
+            breaker_of(app).failed(str(broker_fault))
         return Launched(message.task_id, str(broker_fault))
     breaker_of(app).worked()
     return Launched(message.task_id, unsendable=fault)
@@ -149,7 +150,7 @@ def _insert(app: Flask, message: Message, held: str | None, about: dict[str, str
     for _ in range(2):
         try:
             with db.engine.begin() as connection:
-                values = new_row(app, message, time.time(), held) | about
+                values = new_row(app, message, time.time(), held, lease_from=database_time(connection)) | about
                 connection.execute(_INSERT, {**values, "changed": bump(connection)})
                 # The list can be filtered by a new task at once, and its form offers these arguments.
                 known: Known = app.extensions.setdefault("known", Known())

@@ -6,26 +6,27 @@ import json
 import os
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from celery.backends.base import BaseKeyValueStoreBackend
-from celery.exceptions import CeleryError, QueueNotFound
 from flask import Flask
-from kombu.exceptions import KombuError, SerializationError
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, Engine, bindparam, case, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, case, literal_column, select, update
 
+from webapp.broker_errors import explained
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import BrokerError, UnsendableError
+from webapp.errors import BrokerError, UnexplainedError, UnsendableError
 from webapp.ids import new_id
 from webapp.merge import SUBMITTED
-from webapp.queries import bump, runs
+from webapp.queries import bump, database_time, runs
 from webapp.queues import waiting
 from webapp.spans import wait_order
 from webapp.states import LIVE, UNSENT
-from webapp.text import NAME_MAX, one_line
+from webapp.text import NAME_MAX
 
 LEASE: Final = 8.0
 """Seconds for which a publisher owns a run; afterwards the relay takes it for abandoned."""
@@ -34,8 +35,10 @@ RETRY_MAX: Final = 30.0
 CLAIM_MAX: Final = 50
 WAITS: Final = runs.c.publish_state.in_([literal_column(f"'{state}'") for state in ("new", "sending", "held")])
 """What an index holds, in the very words by which databases see that it is the one to use."""
+OUTAGE_PAUSE: Final = 5.0
+"""Seconds until the next attempt while the broker takes nothing."""
 ATTEMPTS_MAX: Final = 10
-"""Attempts, over two and a half minutes and with a broker that answers, after which only a person tries again."""
+"""Attempts that failed for no known reason, over two and a half minutes, after which only a person tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,18 @@ class Message:
 
 
 def publish(app: Flask, message: Message) -> None:
-    """Publish one message; raise ``BrokerError`` when the broker does not take it within seconds.
+    """Publish one message and nothing else: what it declared, the broker may have in another way.
 
-    A publish that raised may have been delivered all the same, unless it was ``UnsendableError``.
+    Raises ``BrokerError`` when the broker does not take it within seconds, see ``webapp.broker_errors``. A publish that
+    raised may have been delivered all the same, unless it was ``UnsendableError``.
     """
     task = celery_of(app).tasks.get(message.name)
     options = dict(task._get_exec_options()) if task else {}
     options |= json.loads(message.options) if message.options else {}
     publisher = publisher_of(app)
     try:
-        with publisher.producer_pool.acquire(block=True, timeout=2) as producer:
+        with publisher.producer_pool.acquire(block=True, timeout=2) as producer, _fresh_channel(producer.connection):
+            _expect_queue(app, producer, options.get("queue") or queue_of(app, message.name))
             publisher.send_task(
                 message.name,
                 args=json.loads(message.args),
@@ -70,13 +75,29 @@ def publish(app: Flask, message: Message) -> None:
                 producer=producer,
                 task_type=task,
                 retry=False,
+                declare=[],
                 **{name: value for name, value in options.items() if name not in ("retry", "serializer")},
             )
-    except (QueueNotFound, SerializationError) as fault:
-        raise UnsendableError(one_line(fault)) from fault
-    # A broker that is down shows as any of these, and as a bare RuntimeError from Celery itself.
-    except (KombuError, CeleryError, RedisError, OSError, RuntimeError) as fault:
-        raise BrokerError(one_line(fault)) from fault
+    # Each driver has errors of its own, and a message ends in sent, held or dead whatever it says.
+    except Exception as fault:
+        raise explained(fault) from fault
+
+
+@contextmanager
+def _fresh_channel(connection: Any) -> Iterator[None]:
+    """Leave no channel behind that a broker has closed to refuse a message: others would fail on it."""
+    try:
+        yield
+    except Exception:
+        connection.revive(None)
+        raise
+
+
+def _expect_queue(app: Flask, producer: Any, queue: str) -> None:
+    """Raise the driver's NotFound where a broker has no such queue: RabbitMQ would drop the message in silence."""
+    declared = publisher_of(app).amqp.queues.get(queue)
+    if producer.connection.transport.driver_type == "amqp" and (not declared or declared.exchange.type == "direct"):
+        producer.channel.queue_declare(queue, passive=True)
 
 
 def owner_name() -> str:
@@ -99,32 +120,46 @@ def mark_sent(connection: Connection, task_ids: Sequence[str], now: float) -> No
     connection.execute(_MARK_SENT, {"task_ids": list(task_ids), "now": now, "version": bump(connection)})
 
 
-def mark_held(connection: Connection, message: Message, now: float, error: str, last: bool = False) -> None:
-    """Note that the broker did not take a message of ours, and when to try again, or that it was the last time."""
-    pause = min(2.0 ** min(message.attempts, 10) / 2, RETRY_MAX)
-    over = last or message.attempts >= ATTEMPTS_MAX
-    mine = (runs.c.publish_state == "sending") & (runs.c.publish_owner == owner_name())
+def mark_held(connection: Connection, message: Message, fault: BrokerError) -> None:
+    """Note that the broker did not take a message of ours, and when to try again, or that it was the last time.
+
+    An outage is nobody's fault, so it is waited out however long it lasts; only what nobody can explain is counted.
+    """
+    pause, attempts = min(2.0 ** min(message.attempts, 10) / 2, RETRY_MAX), message.attempts
+    over = isinstance(fault, UnsendableError)
+    if isinstance(fault, UnexplainedError):
+        over = message.attempts >= ATTEMPTS_MAX
+    elif not over:
+        pause, attempts = OUTAGE_PAUSE, int(fault.delivered)
+    due_at = None if over else database_time(connection) + pause
     connection.execute(
         update(runs)
-        .where(runs.c.task_id == message.task_id, mine)
-        .values(publish_state="dead" if over else "held", publish_owner=None, publish_error=error)
-        .values(publish_due_at=None if over else now + pause, changed=bump(connection))
+        .where(runs.c.task_id == message.task_id, _mine())
+        .values(publish_state="dead" if over else "held", publish_owner=None, publish_error=str(fault))
+        .values(publish_due_at=due_at, publish_attempts=attempts, changed=bump(connection))
     )
 
 
-def claim(engine: Engine, now: float, impatient: bool = False, first_only: bool = False) -> list[Message]:
+def _mine() -> ColumnElement[bool]:
+    return and_(runs.c.publish_state == "sending", runs.c.publish_owner == owner_name())
+
+
+def claim(engine: Engine, later: float = 0.0, impatient: bool = False, first_only: bool = False) -> list[Message]:
     """Take the runs that are due, by state and never by order of id, and own them for ``LEASE`` seconds.
+
+    Leases go by the database's clock, the only one that all share; ``later`` is how far it is taken to be ahead.
 
     ``impatient`` takes waiting runs before their time, for a broker that has just come back; ``first_only`` those alone
     that nobody has tried to publish. A run that a worker has been seen with was published after all and is marked so.
     """
-    due = runs.c.publish_due_at <= now
-    if impatient:
-        due |= runs.c.publish_state.in_(("new", "held"))
-    if first_only:
-        due &= runs.c.publish_attempts == 0
-    find = select(*_CLAIMED).where(WAITS, due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
     with engine.connect() as connection:
+        now = database_time(connection) + later
+        due = runs.c.publish_due_at <= now
+        if impatient:
+            due |= runs.c.publish_state.in_(("new", "held"))
+        if first_only:
+            due &= runs.c.publish_attempts == 0
+        find = select(*_CLAIMED).where(WAITS, due).order_by(runs.c.publish_due_at).limit(CLAIM_MAX)
         if not connection.execute(find.limit(1)).first():
             return []
     with engine.begin() as connection:
@@ -132,7 +167,7 @@ def claim(engine: Engine, now: float, impatient: bool = False, first_only: bool 
         rows = connection.execute(find).all()
         seen = [row.task_id for row in rows if row.state != "PENDING"]
         if seen:
-            mark_sent(connection, seen, now)
+            mark_sent(connection, seen, time.time())
         unseen = [row for row in rows if row.state == "PENDING"]
         _own(connection, [row.id for row in unseen], now, version)
     return [Message(r.task_id, r.name, r.args, r.kwargs, r.publish_attempts + 1, r.queue, r.options) for r in unseen]
@@ -160,18 +195,20 @@ def take(engine: Engine, task_id: str) -> Message | None:
         if row is None or row.state != "PENDING":
             return None
         connection.execute(update(runs).where(runs.c.id == row.id).values(publish_attempts=0))
-        _own(connection, [row.id], time.time(), version)
+        _own(connection, [row.id], database_time(connection), version)
     return Message(row.task_id, row.name, row.args, row.kwargs, 1, row.queue, row.options)
 
 
-def release(engine: Engine, messages: Sequence[Message]) -> None:
-    """Give back messages that were claimed and not tried, for whoever claims them next."""
-    mine = (runs.c.publish_state == "sending") & (runs.c.publish_owner == owner_name())
+def release(engine: Engine, messages: Sequence[Message], fault: BrokerError | None = None) -> None:
+    """Give back messages that were claimed and not tried, for whoever claims them next; after a ``fault`` of the broker
+    not at once."""
     with engine.begin() as connection:
+        due_at = database_time(connection) + (OUTAGE_PAUSE if fault else 0.0)
+        error = {"publish_error": str(fault)} if fault else {}
         connection.execute(
             update(runs)
-            .where(runs.c.task_id.in_([message.task_id for message in messages]), mine)
-            .values(publish_state="held", publish_owner=None, publish_due_at=time.time())
+            .where(runs.c.task_id.in_([message.task_id for message in messages]), _mine())
+            .values(publish_state="held", publish_owner=None, publish_due_at=due_at, **error)
             .values(publish_attempts=runs.c.publish_attempts - 1, changed=bump(connection))
         )
 
@@ -187,10 +224,9 @@ def send(app: Flask, engine: Engine, message: Message, there: Collection[str] = 
         if message.task_id not in there:
             publish(app, message)
     except BrokerError as fault:
-        last = isinstance(fault, UnsendableError)
         with engine.begin() as connection:
-            mark_held(connection, message, time.time(), str(fault), last)
-        if last:
+            mark_held(connection, message, fault)
+        if isinstance(fault, UnsendableError):
             return str(fault)
         raise
     with engine.begin() as connection:
@@ -199,13 +235,13 @@ def send(app: Flask, engine: Engine, message: Message, there: Collection[str] = 
 
 
 def relay(app: Flask, engine: Engine, impatient: bool = False, first_only: bool = False) -> int:
-    """Publish what is due and return how many messages were dealt with; stop at the first that the broker refuses.
+    """Publish what is due and return how many messages were dealt with; stop when the broker takes nothing at all.
 
     After half of its lease it goes on with none: somebody else may take the rest for abandoned before long. With
     ``first_only`` it leaves alone what may have been delivered, as long as it is not known what workers have said.
     """
     began = time.monotonic()
-    messages = claim(engine, time.time(), impatient, first_only)
+    messages = claim(engine, impatient=impatient, first_only=first_only)
     there = delivered_before(app, [message for message in messages if message.attempts > 1])
     for position, message in enumerate(messages):
         if time.monotonic() - began > LEASE / 2:
@@ -213,10 +249,10 @@ def relay(app: Flask, engine: Engine, impatient: bool = False, first_only: bool 
             return position
         try:
             send(app, engine, message, there)
+        except UnexplainedError:
+            continue
         except BrokerError as fault:
-            with engine.begin() as connection:
-                for left in messages[position + 1 :]:
-                    mark_held(connection, left, time.time(), str(fault))
+            release(engine, messages[position + 1 :], fault)
             return position
     return len(messages)
 
@@ -255,17 +291,22 @@ def queue_of(app: Flask, name: str) -> str:
 
 
 def new_row(
-    app: Flask, message: Message, now: float, held: str | None = None, taken: Collection[int] = ()
+    app: Flask,
+    message: Message,
+    now: float,
+    held: str | None = None,
+    taken: Collection[int] = (),
+    lease_from: float = 0,
 ) -> dict[str, Any]:
     """Return the columns of an accepted run, which its maker is about to publish unless it is ``held``, and why.
 
-    Its id is none of those ``taken``.
+    Its id is none of those ``taken``; its lease begins at the time of the database ``lease_from``.
     """
     publishing = {
         "publish_state": "held" if held else "sending",
         "publish_owner": None if held else owner_name(),
         "publish_attempts": 0 if held else 1,
-        "publish_due_at": now if held else now + LEASE,
+        "publish_due_at": lease_from if held else lease_from + LEASE,
         "publish_error": held,
     }
     options = json.loads(message.options) if message.options else {}

@@ -82,6 +82,18 @@ _BUMP: Final = (
 )
 
 
+_TIME: Final = {
+    # To the millisecond; what gives it directly, SQLite has since 3.42 only.
+    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
+    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)"),
+}
+
+
+def database_time(connection: Connection) -> float:
+    """Return the time by the database's clock, in seconds UTC, which is the same for all who ask."""
+    return float(connection.execute(_TIME[connection.dialect.name]).scalar_one())
+
+
 def bump(connection: Connection) -> int:
     """Begin a change: take the writers' turn and return the version that the change will have."""
     return int(connection.execute(_BUMP).scalar_one())

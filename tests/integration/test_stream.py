@@ -114,7 +114,7 @@ def test_a_run_that_was_sent_and_is_nowhere_becomes_uncertain(own_stack: Stack) 
     assert own_stack.row(task_id)["publish_state"] == "sent"
     client(own_stack).delete("vase")
     row = own_stack.row_once(task_id, state="UNCERTAIN", timeout=90)
-    assert "it is not in celery" in row["doubt"]
+    assert "it is not in vase" in row["doubt"]
     assert "Uncertain" in own_stack.get(f"/runs/{task_id}")[1]
 
 

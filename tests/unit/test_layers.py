@@ -15,7 +15,19 @@ LEVELS = {
     | {"signature"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
-    | {"celery_app", "stream", "queues", "breaker", "outbox", "redis_keys", "tasks", "again", "options", "workflow"}
+    | {
+        "celery_app",
+        "stream",
+        "queues",
+        "breaker",
+        "outbox",
+        "broker_errors",
+        "redis_keys",
+        "tasks",
+        "again",
+        "options",
+        "workflow",
+    }
     | {"cancelled", "lease", "presets"},
     2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "destinations", "giving_back"},
     3: {"views", "cli", "security"},

@@ -27,8 +27,8 @@ def test_the_outbox_is_found_by_its_index(app: Flask) -> None:
     first = launch(app, divide.name, [1, 2]).task_id
     now = time.time() + 60
     with scans(db.engine) as found:
-        claim(db.engine, now)
-        claim(db.engine, now, impatient=True)
+        claim(db.engine)
+        claim(db.engine, impatient=True)
         take(db.engine, first)
         with db.engine.begin() as connection:
             mark_sent(connection, [first], now)
