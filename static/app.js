@@ -63,20 +63,20 @@ function tick() {
 // An idle page keeps one answer open in which the server says that something has changed; no polling.
 let news = null, heard = {};
 
+const forget = () => { news?.close(); news = null; };
 function listen() {
   const address = document.hidden ? null : region()?.dataset.news;
-  if (!address) {
-    news?.close();
-    news = null;
-  } else if (!news) {
+  if (!address) forget();
+  else if (!news) {
     const url = new URL(address, location.href);
     if (heard.address === address) url.searchParams.set("since", heard.stamp);
     news = new EventSource(url);
+    // Closed for good: the server has no place for an open answer. So the page asks, though seldom.
+    const later = (closed) => setTimeout(() => { if (news === closed) forget(), refresh(); }, 5000);
+    news.onerror = ({ target }) => target.readyState === EventSource.CLOSED && later(target);
     news.addEventListener("change", (event) => {
       heard = { address, stamp: event.data };
-      news.close();
-      news = null;
-      refresh();
+      forget(), refresh();
     });
   }
 }

@@ -97,7 +97,9 @@ def app(tmp_path: Path, new_app: Callable[[Path], Flask]) -> Iterator[Flask]:
 def _app(folder: Path, **settings: str) -> Flask:
     from webapp import create_app
 
-    return create_app({"INSTANCE_PATH": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0", **settings})
+    return create_app(
+        {"INSTANCE_PATH": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "DEMO_WORKER": "true", **settings}
+    )
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ class Stack:
             "INSTANCE_PATH": str(folder / "instance"),
             "CELERY_BROKER_URL": self.broker_url,
             "PORT": str(self.port),
+            "DEMO_WORKER": "true",
             "DIVIDE_SECONDS": "0.3",
             **settings,
         }

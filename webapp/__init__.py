@@ -15,7 +15,8 @@ def create_app(config: Mapping[str, Any] | None = None, celery: Celery | None = 
 
     Given somebody's own ``celery``, the dashboard is about that one, whose configuration it follows and leaves alone;
     mounted under a prefix it lives inside any other WSGI site. ``config`` overrides the environment, which overrides
-    the defaults of ``webapp.config.SETTINGS``. Raises ``SettingError`` when a value cannot be used. Imports stand
+    the defaults of ``webapp.config.SETTINGS``; beside somebody's own ``celery`` the environment is the site's, and only
+    variables that begin with ``VASE_`` count. Raises ``SettingError`` when a value cannot be used. Imports stand
     inside because importing any submodule runs this file first.
     """
     import os
@@ -30,8 +31,12 @@ def create_app(config: Mapping[str, Any] | None = None, celery: Celery | None = 
 
     root = Path(__file__).resolve().parent.parent
     # Beside somebody's own site there is no Flower of ours.
-    elsewhere = {"FLOWER_URL": "none"} if celery and not os.environ.get("FLOWER_URL") else {}
-    settings = load_settings(root, {**elsewhere, **(config or {}), **(addresses_of(celery) if celery else {})})
+    elsewhere = {"FLOWER_URL": "none"} if celery and not os.environ.get("VASE_FLOWER_URL") else {}
+    if celery and not os.environ.get("VASE_WEB_THREADS"):
+        # Nobody has said how many threads its server has, so none is held by a page that waits for news.
+        elsewhere["WEB_THREADS"] = "1"
+    given = {**elsewhere, **(config or {}), **(addresses_of(celery) if celery else {})}
+    settings = load_settings(root, given, mounted=celery is not None)
     app = Flask(
         "webapp",
         instance_path=settings["INSTANCE_PATH"],

@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from celery import Celery
-from flask import Flask
-from sqlalchemy import Connection, select
+from flask import Flask, current_app
+from sqlalchemy import Connection, literal, select
 
 from webapp.again import exact_call
 from webapp.celery_app import is_ours
@@ -68,8 +68,7 @@ def _import_modules(celery: Celery) -> None:
 def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
     """Return all tasks by name, in order, without Celery's own."""
     _import_modules(celery)
-    # The tasks that Vase ships are none of another app's, though importing them here makes them known to it.
-    hidden = (BUILT_IN,) if is_ours(celery) else (BUILT_IN, SHIPPED)
+    hidden = (BUILT_IN,) if ships_tasks(celery) else (BUILT_IN, SHIPPED)
     found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(hidden)}
     columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash, workers.c.queues)
     same = (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid)
@@ -83,6 +82,22 @@ def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
         if told and hostname not in task.schemas.setdefault(told, []):
             task.schemas[told].append(hostname)
     return dict(sorted(found.items()))
+
+
+def ships_tasks(celery: Celery) -> bool:
+    """Say whether the tasks that Vase ships are tasks of this installation, whatever workers know.
+
+    They are none of another app's, though importing them here makes them known to it, nor of another app's broker.
+    """
+    return is_ours(celery) and bool(current_app.config["DEMO_WORKER"])
+
+
+def knows(connection: Connection, celery: Celery, name: str) -> bool:
+    """Say whether a task of ours can be run here: always with our own worker, else while a live worker knows it."""
+    same = (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid)
+    live = worker_tasks.join(workers, same)
+    query = select(literal(1)).select_from(live).where(workers.c.online, worker_tasks.c.name == name).limit(1)
+    return ships_tasks(celery) or connection.execute(query).first() is not None
 
 
 def queue_for(app: Flask, task: KnownTask) -> str:

@@ -16,6 +16,8 @@ from celery.app.defaults import NAMESPACES, flatten
 from webapp.errors import SettingError
 
 CELERY_PREFIX: Final = "CELERY_"
+OWN_PREFIX: Final = "VASE_"
+"""What the names of settings may begin with, and must where a site has an environment of its own."""
 CELERY_OPTIONS: Final[dict[str, Any]] = dict(flatten(NAMESPACES))
 
 
@@ -91,6 +93,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "redis://127.0.0.1:6379/0",
         "Where tasks are published. When it is set, `make up` starts no Redis of its own.",
         "redis://127.0.0.1:6379/0",
+    ),
+    Setting(
+        "DEMO_WORKER",
+        _boolean,
+        None,
+        "Whether a worker of Vase's own tasks belongs to it: `make up` starts one, pages have a form for `divide`. "
+        "Default: true unless CELERY_BROKER_URL is set, since that broker may be somebody's.",
+        "true",
     ),
     Setting(
         "CELERY_RESULT_BACKEND",
@@ -200,6 +210,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
 )
 
+_PORTS: Final = {setting.name for setting in SETTINGS if setting.read is _PORT}
+
 CELERY_DEFAULTS: Final[dict[str, Any]] = {
     "CELERY_INCLUDE": ("webapp.tasks",),
     # Not Celery's own: any other app's workers read that one on the same broker, and know none of our tasks.
@@ -227,18 +239,22 @@ FLASK_DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
-def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def load_settings(root: Path, overrides: Mapping[str, Any], mounted: bool = False) -> dict[str, Any]:
     """Return the whole configuration: defaults, then the environment, then ``overrides``.
 
-    ``overrides`` holds values or their texts. Raises ``SettingError`` with one line that names the setting,
-    what is wrong with its value and an example.
+    ``overrides`` holds values or their texts. ``mounted`` in somebody's site, only those variables count that begin
+    with ``VASE_``. Raises ``SettingError`` with one line that names the setting, what is wrong with its value and an
+    example.
     """
     values: dict[str, Any] = CELERY_DEFAULTS | FLASK_DEFAULTS
     known = {setting.name for setting in SETTINGS}
+    environment = _environment(mounted)
     for setting in SETTINGS:
-        given = overrides.get(setting.name, os.environ.get(setting.name))
+        given = overrides.get(setting.name, environment.get(setting.name))
         values[setting.name] = setting.default if given in (None, "") else _read(setting, given)
-    for name, text in os.environ.items():
+    if values["DEMO_WORKER"] is None:
+        values["DEMO_WORKER"] = not (overrides.get("CELERY_BROKER_URL") or environment.get("CELERY_BROKER_URL"))
+    for name, text in environment.items():
         option = name.removeprefix(CELERY_PREFIX).lower()
         if name.startswith(CELERY_PREFIX) and name not in known and option in CELERY_OPTIONS:
             values[name] = _read_celery(name, text)
@@ -247,6 +263,14 @@ def load_settings(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     # Only Flower needs it, which reads it by itself; a worker tells its configuration to whoever asks for it.
     del values["FLOWER_BASIC_AUTH"]
     return values
+
+
+def _environment(mounted: bool) -> dict[str, str]:
+    """Return the environment variables that may be settings of ours, without the prefix."""
+    own = {name.removeprefix(OWN_PREFIX): text for name, text in os.environ.items() if name.startswith(OWN_PREFIX)}
+    variables = own if mounted else {**os.environ, **own}
+    # Kubernetes gives every container such variables for a service called redis or flower.
+    return {name: text for name, text in variables.items() if not (name in _PORTS and text.startswith("tcp://"))}
 
 
 def _read(setting: Setting, given: Any) -> Any:
@@ -266,12 +290,13 @@ def _read_celery(name: str, text: str) -> Any:
     try:
         if kind in ("tuple", "list"):
             return tuple(json.loads(text)) if text.startswith("[") else tuple(_hosts(text))
+        # Some are a truth value or a table, such as broker_use_ssl, whatever their one type says.
+        if kind == "dict" or text[:1] in "{[":
+            return json.loads(text)
         if kind == "bool":
             return _boolean(text)
         if kind in ("int", "float"):
             return int(text) if kind == "int" else float(text)
-        if kind == "dict" or text[:1] in "{[":
-            return json.loads(text)
         return text
     except ValueError:
         example = examples.get(kind, '["one", "two"]')

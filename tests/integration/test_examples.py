@@ -75,6 +75,14 @@ def test_a_run_of_a_django_project_is_cancelled_from_the_page(stack: Stack, djan
     stack.row_once(task_id, state="REVOKED")
 
 
+SITES_OWN = {
+    "DATABASE_URL": "mysql://site:secret@db/site",
+    "PORT": "tcp://10.0.0.1:80",
+    "REDIS_PORT": "tcp://10.0.0.2:6379",
+    "QUERY_SECONDS": "never",
+    "CELERY_TASK_DEFAULT_QUEUE": "sites",
+}
+
 MOUNTED_IN_DJANGO = """
 import os
 os.environ["DJANGO_SETTINGS_MODULE"] = "site_of_others.settings"
@@ -100,8 +108,9 @@ print('name="p.x"' in page, sent.status_code, sent.location)
 
 def test_the_dashboard_is_mounted_in_a_django_site(stack: Stack, django: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "mounted.py").write_text(MOUNTED_IN_DJANGO)
-    environ = django | {"PYTHONPATH": f"{ROOT}:{DJANGO}", "MIGRATIONS": str(ROOT / "migrations"), "DATABASE_URL": ""}
-    environ["INSTANCE_PATH"] = str(tmp_path)
+    environ = django | {"PYTHONPATH": f"{ROOT}:{DJANGO}", "MIGRATIONS": str(ROOT / "migrations")}
+    # What the site's own environment says is none of Vase's.
+    environ |= SITES_OWN | {"VASE_INSTANCE_PATH": str(tmp_path), "VASE_DATABASE_URL": ""}
     command = [BIN / "python", tmp_path / "mounted.py"]
     said = subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True, text=True, timeout=60)
     typed, status, location = said.stdout.split()[-3:]
@@ -115,7 +124,8 @@ def mounted(own_stack: Stack) -> Iterator[tuple[Stack, str]]:
     """The Flask site with the dashboard inside, its worker and its recorder; the stack and the dashboard's address."""
     own_stack.start("redis")
     port = free_port()
-    environ = own_stack.environ | {"PYTHONPATH": str(ROOT)}
+    own = {f"VASE_{name}": text for name, text in own_stack.settings.items()}
+    environ = own_stack.environ | SITES_OWN | own | {"PYTHONPATH": str(ROOT)}
     commands = (
         ["flask", "--app", "dashboard", "record"],
         ["celery", "-A", "app.celery", "worker", "-E", "--concurrency", "1"],

@@ -71,6 +71,8 @@ def test_a_password_in_a_wrong_value_is_not_shown(name: str, tmp_path: Path, mon
         ("CELERY_BROKER_TRANSPORT_OPTIONS", '{"visibility_timeout": 60}', {"visibility_timeout": 60}),
         ("CELERY_TASK_ROUTES", '{"mail.*": {"queue": "mail"}}', {"mail.*": {"queue": "mail"}}),
         ("CELERY_TASK_DEFAULT_QUEUE", "runs", "runs"),
+        ("CELERY_BROKER_USE_SSL", '{"ssl_cert_reqs": "required"}', {"ssl_cert_reqs": "required"}),
+        ("CELERY_BROKER_USE_SSL", "true", True),
     ],
 )
 def test_any_celery_setting_is_read_by_its_type(
@@ -85,6 +87,40 @@ def test_what_is_given_to_the_factory_wins_over_the_environment(
 ) -> None:
     monkeypatch.setenv("DIVIDE_SECONDS", "9")
     assert load_settings(tmp_path, {"DIVIDE_SECONDS": 1.5})["DIVIDE_SECONDS"] == 1.5
+
+
+def test_in_somebodys_site_only_variables_with_our_prefix_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://site@db/site")
+    monkeypatch.setenv("QUERY_SECONDS", "never")
+    monkeypatch.setenv("VASE_DIVIDE_SECONDS", "3")
+    settings = load_settings(tmp_path, {}, mounted=True)
+    assert (settings["DATABASE_URL"][:6], settings["QUERY_SECONDS"], settings["DIVIDE_SECONDS"]) == ("sqlite", 2.0, 3.0)
+
+
+def test_what_kubernetes_says_of_a_service_called_redis_is_no_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PORT", "tcp://10.0.0.1:6379")
+    assert load_settings(tmp_path, {})["REDIS_PORT"] == 6379
+
+
+@pytest.mark.parametrize(
+    ("variables", "ours"),
+    [
+        ({}, True),
+        ({"CELERY_BROKER_URL": "redis://shop/0"}, False),
+        ({"CELERY_BROKER_URL": "redis://shop/0", "DEMO_WORKER": "true"}, True),
+        ({"VASE_CELERY_BROKER_URL": "redis://shop/0"}, False),
+    ],
+)
+def test_on_somebodys_broker_no_worker_of_ours_belongs_unless_asked_for(
+    variables: dict[str, str], ours: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    assert load_settings(tmp_path, {})["DEMO_WORKER"] is ours
 
 
 def test_the_secret_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:

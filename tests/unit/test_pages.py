@@ -141,7 +141,16 @@ def test_a_page_with_a_live_run_asks_every_second(app: Flask, client: FlaskClien
 @pytest.mark.parametrize("path", ["/", "/runs/one"])
 def test_a_page_on_which_nothing_is_live_does_not_poll(app: Flask, client: FlaskClient, path: str) -> None:
     hear("one", *EVERYTHING)
-    assert "every " not in "".join(re.findall(r'hx-trigger="([^"]*)"', client.get(path).text))
+    page = client.get(path, environ_overrides={"wsgi.multithread": True}).text
+    assert "every " not in "".join(re.findall(r'hx-trigger="([^"]*)"', page))
+
+
+def test_where_no_thread_can_be_held_open_an_idle_list_asks_now_and_then(app: Flask, client: FlaskClient) -> None:
+    hear("one", *EVERYTHING)
+    page = client.get("/", environ_overrides={"wsgi.multithread": False}).text
+    assert re.findall(r'hx-trigger="(every [^,"]*)', page) == ["every 5s"]
+    assert "data-news" not in page
+    assert client.get("/changes?since=never", environ_overrides={"wsgi.multithread": False}).status_code == 204
 
 
 @pytest.mark.parametrize(("path", "poll"), [("/", "/fragments/runs"), ("/runs/one", "/fragments/run")])

@@ -257,6 +257,9 @@ def test_a_run_of_an_unknown_task_is_not_offered_to_be_run_again(client: FlaskCl
     assert count(app) == 1
 
 
+THREADED = {"wsgi.multithread": True}
+
+
 @pytest.mark.parametrize(("threads", "places"), [("1", 0), ("2", 1), ("16", 8), ("256", 128)])
 def test_open_answers_leave_half_of_the_threads_free(
     tmp_path: Path, new_app: Callable[[Path], Flask], monkeypatch: pytest.MonkeyPatch, threads: str, places: int
@@ -269,10 +272,10 @@ def test_open_answers_leave_half_of_the_threads_free(
             assert taken.acquire(blocking=False)
         # One that is answered gives its place back.
         for _ in range(2 if places else 0):
-            with client.get("/changes?since=never") as answer:
+            with client.get("/changes?since=never", environ_overrides=THREADED) as answer:
                 assert "event: change" in answer.text
         assert taken.acquire(blocking=False) is bool(places)
-        assert client.get("/changes?since=never").status_code == 204
+        assert client.get("/changes?since=never", environ_overrides=THREADED).status_code == 204
         db.engine.dispose()
 
 

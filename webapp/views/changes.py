@@ -27,7 +27,10 @@ LAST: Final = 50.0
 
 
 def init_app(app: Flask) -> None:
-    """Give the app its places for open answers: half of a process's threads, none where there is but one."""
+    """Give the app its places for open answers: half of a process's threads, none where there is but one.
+
+    In somebody's site, whose server may have few, there are none unless WEB_THREADS says how many it has.
+    """
     app.extensions["changes"] = threading.BoundedSemaphore(app.config["WEB_THREADS"] // 2)
 
 
@@ -36,10 +39,10 @@ def stream() -> Response:
     """Answer server-sent events: one named ``change`` as soon as the stamp is not ``since``, then end.
 
     Each open answer holds a thread, so half of them stay free; when no place is left, 204 tells the browser to stop
-    asking, and the page refreshes when its reader comes back to it.
+    asking, and the page asks for itself every few seconds instead.
     """
     places: threading.BoundedSemaphore = current_app.extensions["changes"]
-    if not places.acquire(blocking=False):
+    if not (regions.can_wait() and places.acquire(blocking=False)):
         return Response(status=204)
     answer = Response(stream_with_context(_events(request.args.get("since", ""))), mimetype="text/event-stream")
     answer.call_on_close(places.release)

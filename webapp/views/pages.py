@@ -9,7 +9,8 @@ from flask import Blueprint, abort, current_app, redirect, render_template, requ
 from werkzeug.wrappers import Response
 
 from webapp import queries
-from webapp.celery_app import celery_of, is_ours
+from webapp.catalogue import knows
+from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
@@ -41,6 +42,7 @@ def _render_index(form: Form, problem: str = "") -> str:
     with db.engine.connect() as connection:
         region = regions.list_region(connection, wanted, queries.environment(connection))
         names = offered(connection)
+        with_form = knows(connection, celery_of(current_app), divide.name)
     return render_template(
         "runs/index.html",
         **region,
@@ -51,7 +53,7 @@ def _render_index(form: Form, problem: str = "") -> str:
         fields=form.fields,
         problem=problem,
         key=uuid.uuid4(),
-        ours=is_ours(celery_of(current_app)),
+        with_form=with_form,
     )
 
 
@@ -64,6 +66,9 @@ def runs() -> Response:
 @blueprint.post("/runs")
 def start() -> Response | tuple[str, int]:
     """Start a divide run from the form, then show the list; with a fault in a field, show the form again."""
+    with db.engine.connect() as connection:
+        if not knows(connection, celery_of(current_app), divide.name):
+            abort(404)
     typed = {field.path: [request.form.get(field.name, "")] for field in _FORM.fields}
     reading = read(_FORM, typed)
     if not reading.ok:

@@ -61,7 +61,9 @@ def _workers() -> str:
     broker.ping(publisher_of(current_app))
     hostname = broker.answering_worker(publisher_of(current_app))
     if hostname is None:
-        raise VaseError("no worker answers; start one with: celery -A celery_worker worker -E")
+        ours = current_app.config["DEMO_WORKER"]
+        start = "one with: celery -A celery_worker worker -E" if ours else "the worker of your app"
+        raise VaseError(f"no worker answers; start {start}")
     return f"{hostname} answers"
 
 

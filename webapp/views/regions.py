@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import current_app, url_for
+from flask import current_app, request, url_for
 from markupsafe import Markup
 from sqlalchemy import Connection
 
@@ -75,12 +75,17 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
         "live": live,
         "poll": _link(url_for("fragments.runs"), {**fixed, "v": f"{stamp(around)}-{seen}"}),
         "checksum": seen,
-        "news": url_for("changes.stream", since=stamp(around)),
+        "news": url_for("changes.stream", since=stamp(around)) if can_wait() else "",
         "base": base,
         "fixed": list(wanted.to_params(before="", after="", sort="").items()),
         "matching": _matching(wanted, plan, totals),
         "downloads": [(kind, _link(url_for(f"downloads.{kind}"), _whole(wanted))) for kind in ("csv", "jsonl")],
     }
+
+
+def can_wait() -> bool:
+    """Say whether an open answer leaves a thread for others; where it does not, pages ask from time to time instead."""
+    return bool(request.environ.get("wsgi.multithread")) and current_app.config["WEB_THREADS"] > 1
 
 
 def _checksum(around: Environment, found: Page, totals: dict[int, tuple[int, bool]], fresh: int) -> str:
