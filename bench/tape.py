@@ -17,7 +17,8 @@ from typing import Any
 
 import redis
 
-from webapp.stream import FIELD, MARK, STREAM
+from webapp.redis_keys import STREAM
+from webapp.stream import FIELD, MARK
 
 WORKERS = tuple(f"celery@worker-{letter}" for letter in "abcd")
 TASK = "webapp.tasks.divide"

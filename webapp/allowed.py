@@ -13,7 +13,9 @@ _BY_STATE: Final[dict[str, frozenset[str]]] = {
     "PENDING": frozenset({CANCEL, AGAIN}),
     "RECEIVED": frozenset({CANCEL, AGAIN}),
     "RETRY": frozenset({CANCEL, AGAIN}),
+    # Of these nobody knows whether a worker does; a message that is still there can be taken back.
     "UNCERTAIN": frozenset({CANCEL, AGAIN}),
+    "LOST": frozenset({CANCEL, AGAIN}),
 }
 _WORKING: Final = frozenset({TERMINATE, AGAIN})
 _SETTLED: Final = frozenset({AGAIN})

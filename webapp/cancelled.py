@@ -1,59 +1,68 @@
 """What the broker remembers of cancels, for workers that were away when they were told: a worker of our app asks
-before it takes a message."""
+before it takes a message.
+
+Commands: ``ZADD``, ``ZREM`` and, once a minute, ``ZREMRANGEBYSCORE``; by workers of our app ``ZCARD`` and ``ZSCORE``
+for each message, while there are cancels, else once a second.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from celery import Celery
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
+from redis.exceptions import NoPermissionError
 
 from webapp.lease import took
-from webapp.queues import is_redis, redis_of
+from webapp.queues import is_redis, plain, plain_redis
+from webapp.redis_keys import CANCELLED, keys_of_channel
 
 log = logging.getLogger(__name__)
 
-CANCELLED: Final = "vase.cancelled"
-"""A sorted set of task ids by the time of their cancel."""
 REMEMBERED: Final = 14 * 24 * 3600.0
 """Seconds after which a cancel is forgotten by the broker; the database keeps it."""
 SOON: Final = 600.0
 """Seconds for which a cancel is remembered that a worker was heard to carry out."""
+REFUSED: Final = 60.0
+"""Seconds for which a worker that may not read the set does not try to."""
 LOOKED: Final = 1.0
 """Seconds for which a worker takes the set to be as empty as it was. Who is cancelled meanwhile, it is told at once."""
 
 
 def remember(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Leave word for workers that are not there; raises what the broker's driver raises."""
-    with redis_of(celery) as (_, client):
-        if client:
-            client.zadd(CANCELLED, dict.fromkeys(task_ids, now))
+    _run(celery, lambda client, key: client.zadd(key, dict.fromkeys(task_ids, now)))
 
 
 def forget_soon(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Take back a little later what was left for workers: one that is about to drop a message may die before it does,
     and then another one gets it."""
-    with redis_of(celery) as (_, client):
-        if client:
-            client.zadd(CANCELLED, dict.fromkeys(task_ids, now - REMEMBERED + SOON), xx=True)
+    at = dict.fromkeys(task_ids, now - REMEMBERED + SOON)
+    _run(celery, lambda client, key: client.zadd(key, at, xx=True))
 
 
 def forget_old(celery: Celery, now: float) -> None:
     """Forget what is to be remembered no longer."""
-    with redis_of(celery) as (_, client):
-        if client:
-            client.zremrangebyscore(CANCELLED, 0, now - REMEMBERED)
+    _run(celery, lambda client, key: client.zremrangebyscore(key, 0, now - REMEMBERED))
 
 
 def forget(celery: Celery, task_ids: Collection[str]) -> None:
     """Take back what was left for workers, of runs that have ended; raises what the broker's driver raises."""
-    with redis_of(celery) as (_, client):
-        if client:
-            client.zrem(CANCELLED, *task_ids)
+    _run(celery, lambda client, key: client.zrem(key, *task_ids))
+
+
+def _run(celery: Celery, command: Callable[[Any, str], object]) -> None:
+    """Run a command on the set, which is a service: a user that may not use it cancels all the same."""
+    with plain_redis(celery) as (keys, client):
+        if keys is not None:
+            try:
+                command(client, keys.key(CANCELLED))
+            except NoPermissionError as fault:
+                log.debug("The broker remembers no cancels: %s", fault)
 
 
 class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no type hints
@@ -76,11 +85,15 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
         now = time.monotonic()
         if now < CancellableRequest._empty_until or not is_redis(channel):
             return False
-        with channel.conn_or_acquire() as client:
-            pipeline = client.pipeline(transaction=False)
-            pipeline.zcard(CANCELLED)
-            pipeline.zscore(CANCELLED, self.id)
+        key = keys_of_channel(channel).key(CANCELLED)
+        pipeline = plain(channel).pipeline(transaction=False)
+        pipeline.zcard(key)
+        pipeline.zscore(key, self.id)
+        try:
             size, score = pipeline.execute()
+        except NoPermissionError:
+            CancellableRequest._empty_until = now + REFUSED
+            return False
         if not size:
             CancellableRequest._empty_until = now + LOOKED
         return score is not None

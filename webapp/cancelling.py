@@ -11,7 +11,7 @@ from typing import Any, Final
 from flask import Flask
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from webapp import index
 from webapp.allowed import CANCEL, TERMINATE, allowed
@@ -23,7 +23,7 @@ from webapp.extensions import db
 from webapp.known import Known
 from webapp.models import Cancel
 from webapp.queries import bump, pool_of, runs
-from webapp.states import OTHER, UNSENT
+from webapp.states import DOUBTS, OTHER, UNSENT
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ cancels = Cancel.__table__
 NEVER_SENT: Final = "cancelled before it was sent"
 NOT_SENT: Final = "cancelled after attempts to send it had failed"
 TAKEN_BACK: Final = "cancelled, and its message taken out of the queue"
+BEGUN_BY_NOBODY: Final = ("PENDING", "RECEIVED", "RETRY", *sorted(DOUBTS))
+"""States of runs that have ended when their messages are taken out of the queue; in others a worker is at work."""
 TOLD_AT_ONCE: Final = 500
 """Most task ids in one command to the workers; for each they ask and tell the result backend."""
 
@@ -75,13 +77,14 @@ def drop(connection: Connection, task_ids: Sequence[str], version: int, now: flo
     """End runs that were not sent, as REVOKED."""
     unsent = {"publish_state": "dropped", "publish_owner": None, "publish_due_at": None}
     for which, why in ((runs.c.publish_attempts == 0, NEVER_SENT), (runs.c.publish_attempts > 0, NOT_SENT)):
-        found = runs.c.publish_state.in_(UNSENT) & which
+        found = (runs.c.state == "PENDING") & runs.c.publish_state.in_(UNSENT) & which
         _revoke(connection, task_ids, found, version, now, {**unsent, "exception": why})
 
 
 def take_back(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
     """End runs whose messages were taken out of their queues, as REVOKED."""
-    _revoke(connection, task_ids, true(), version, now, {"exception": TAKEN_BACK})
+    values = {"exception": TAKEN_BACK, "doubt": None}
+    _revoke(connection, task_ids, runs.c.state.in_(BEGUN_BY_NOBODY), version, now, values)
     connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(acknowledged_at=now, ended_at=now))
 
 
@@ -93,8 +96,8 @@ def _revoke(
     now: float,
     more: dict[str, Any],
 ) -> None:
-    """End runs that nobody has received and nobody will."""
-    found = runs.c.task_id.in_(task_ids) & (runs.c.state == "PENDING") & which
+    """End runs that nobody works on and nobody will."""
+    found = runs.c.task_id.in_(task_ids) & which
     rows = connection.execute(select(*_SEEN).where(found)).all()
     ended = {"state": "REVOKED", "phase": OTHER, "state_at": now, "outcome_at": now, "changed": version, **more}
     orders = {"run_order": None, "wait_order": None}

@@ -126,6 +126,11 @@ class Change(db.Model):  # type: ignore[name-defined, misc]
     """A random name for this database: recorders of the same site share the stream of events."""
     streamed: Mapped[bool] = mapped_column(Boolean, default=False)
     """Whether the stream was ever read: when the broker knows nothing of that any more, it was emptied."""
+    place: Mapped[str | None] = mapped_column(String(64))
+    """Where this database stands, by which a copy elsewhere is known."""
+    token: Mapped[str | None] = mapped_column(String(32))
+    """What Redis is to have as well, and what it may still have, unless a copy of this database took our name."""
+    token_before: Mapped[str | None] = mapped_column(String(32))
 
 
 class Recorder(db.Model):  # type: ignore[name-defined, misc]

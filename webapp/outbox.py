@@ -19,11 +19,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, case,
 
 from webapp.broker_errors import explained
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import BrokerError, UnexplainedError, UnsendableError
+from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
 from webapp.ids import new_id
 from webapp.merge import SUBMITTED
 from webapp.queries import bump, database_time, runs
 from webapp.queues import waiting
+from webapp.redis_keys import check_queue
 from webapp.spans import wait_order
 from webapp.states import LIVE, UNSENT
 from webapp.text import NAME_MAX
@@ -65,8 +66,11 @@ def publish(app: Flask, message: Message) -> None:
     options |= json.loads(message.options) if message.options else {}
     publisher = publisher_of(app)
     try:
+        queue = options.get("queue") or queue_of(app, message.name)
+        # What was accepted before such names were refused must not be sent either.
+        check_queue(publisher, queue)
         with publisher.producer_pool.acquire(block=True, timeout=2) as producer, _fresh_channel(producer.connection):
-            _expect_queue(app, producer, options.get("queue") or queue_of(app, message.name))
+            _expect_queue(app, producer, queue)
             publisher.send_task(
                 message.name,
                 args=json.loads(message.args),
@@ -78,6 +82,8 @@ def publish(app: Flask, message: Message) -> None:
                 declare=[],
                 **{name: value for name, value in options.items() if name not in ("retry", "serializer")},
             )
+    except RefusedError as fault:
+        raise UnsendableError(str(fault)) from fault
     # Each driver has errors of its own, and a message ends in sent, held or dead whatever it says.
     except Exception as fault:
         raise explained(fault) from fault

@@ -18,7 +18,7 @@ from kombu.transport.redis import Channel, Transport
 
 from webapp.errors import RefusedError
 
-EVENTS: Final = "vase.events"
+STREAM: Final = "vase.events"
 """The stream of events (``stream``)."""
 DROPPED: Final = "vase.events:dropped"
 """Counts the messages that were dropped from the full stream before anybody had read them."""

@@ -2,37 +2,42 @@
 
 What was appended goes out on pub/sub under a routing key that ends in ``MARK``. Flower and every other listener to all
 events hear it as before; our recorder subscribes to the keys that do not end so, and Redis itself spares it the rest.
+
+Commands, by workers of our app, for each batch of events: ``XADD``, ``XLEN``; beyond the cap ``XTRIM``, ``INCRBY``.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 from celery import Celery
 from celery.app.events import Events
 from celery.events import EventDispatcher
 from kombu.utils.json import dumps
+from redis.exceptions import NoPermissionError, ResponseError
 
 from webapp.lease import own, tag_of
-from webapp.queues import is_redis
+from webapp.queues import is_redis, plain
+from webapp.redis_keys import DROPPED, STREAM, keys_of_channel
 
 log = logging.getLogger(__name__)
 
-STREAM: Final = "vase.events"
-DROPPED: Final = "vase.events:dropped"
-"""Counts the messages that were dropped from the full stream before anybody had read them."""
 FIELD: Final = "e"
 MARK: Final = "~"
 UNMARKED: Final = "*[^~]"
 """The pattern of routing keys that do not end in ``MARK``, as Redis's PSUBSCRIBE understands it."""
 LIMIT_OPTION: Final = "vase_stream_max"
+REFUSED_SECONDS: Final = 60.0
+"""Seconds for which a stream that may not be written to is left alone."""
 
 
 class StreamDispatcher(EventDispatcher):  # type: ignore[misc]  # Celery carries no type hints
     """Celery's dispatcher, which also appends task events to the stream and says so in worker events."""
 
     durable = True
+    refused_until = 0.0
 
     def _prepare_event(self, type: str, fields: dict[str, Any], **options: Any) -> Any:
         """Add to what a worker says of itself which process it is, and to what it took which message that was."""
@@ -64,17 +69,25 @@ class StreamDispatcher(EventDispatcher):  # type: ignore[misc]  # Celery carries
             channel = producer.channel
             if not limit or not is_redis(channel):
                 return False
-            with channel.conn_or_acquire() as client:
-                pipeline = client.pipeline(transaction=False)
-                pipeline.xadd(STREAM, {FIELD: dumps(event)})  # type: ignore[no-untyped-call]
-                pipeline.xlen(STREAM)
-                _, length = pipeline.execute()
-                if length > limit:
-                    # Whole nodes of a hundred entries go at once, which costs Redis next to nothing.
-                    dropped = client.xtrim(STREAM, maxlen=limit, approximate=True)
-                    if dropped:
-                        client.incrby(DROPPED, dropped)
+            if time.monotonic() < self.refused_until:
+                return False
+            client, keys = plain(channel), keys_of_channel(channel)
+            stream = keys.key(STREAM)
+            pipeline = client.pipeline(transaction=False)
+            pipeline.xadd(stream, {FIELD: dumps(event)})  # type: ignore[no-untyped-call]
+            pipeline.xlen(stream)
+            _, length = pipeline.execute()
+            if length > limit:
+                # Whole nodes of a hundred entries go at once, which costs Redis next to nothing.
+                dropped = client.xtrim(stream, maxlen=limit, approximate=True)
+                if dropped:
+                    client.incrby(keys.key(DROPPED), dropped)
             return True
+        except NoPermissionError as fault:
+            if not self.refused_until:
+                log.warning("The broker's user may not append to the stream; events go by pub/sub alone: %s", fault)
+            self.refused_until = time.monotonic() + REFUSED_SECONDS
+            return False
         # The stream is a service to the dashboard; whatever happens to it is no concern of the task.
         except Exception as fault:  # noqa: BLE001
             log.warning("An event could not be appended to the stream: %s", fault)
@@ -88,6 +101,18 @@ class StreamEvents(Events):  # type: ignore[misc]
 
 
 def unmarked_events(celery: Celery, channel: Any) -> str:
-    """Return the routing key under which to hear the events that did not go to the stream."""
+    """Return the routing key under which to hear the events that did not go to the stream: all, if it may not be read.
+
+    Commands: one ``XREADGROUP``, which Redis refuses in this way or another.
+    """
     patterns = is_redis(channel) and getattr(channel, "fanout_patterns", False)
-    return UNMARKED if patterns and celery.conf.get(LIMIT_OPTION) else "#"
+    if not patterns or not celery.conf.get(LIMIT_OPTION):
+        return "#"
+    try:
+        plain(channel).xreadgroup("nobody", "nobody", {keys_of_channel(channel).key(STREAM): ">"}, count=1)
+    except NoPermissionError:
+        return "#"
+    except ResponseError:
+        # There is no such group.
+        pass
+    return UNMARKED

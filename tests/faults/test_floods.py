@@ -13,7 +13,8 @@ import pytest
 from tests.faults import events
 from tests.faults.conftest import Experiment
 from tests.support import wait_until
-from webapp.stream import FIELD, STREAM
+from webapp.redis_keys import STREAM
+from webapp.stream import FIELD
 
 RUNS = 25_000
 """Runs of a flood, of four events each."""

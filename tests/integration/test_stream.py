@@ -11,7 +11,8 @@ import redis
 
 from tests.support import Stack, wait_until
 from webapp.recorder.group import TAKEOVER_IDLE
-from webapp.stream import DROPPED, FIELD, MARK, STREAM
+from webapp.redis_keys import DROPPED, STREAM
+from webapp.stream import FIELD, MARK
 
 
 def client(stack: Stack) -> redis.Redis:

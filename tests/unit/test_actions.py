@@ -64,7 +64,7 @@ def row_of(task_id: str) -> object:
         ("SUCCESS", None, PREFORK, {AGAIN}),
         ("FAILURE", None, PREFORK, {AGAIN}),
         ("REVOKED", None, PREFORK, {AGAIN}),
-        ("LOST", None, PREFORK, {AGAIN}),
+        ("LOST", None, PREFORK, {CANCEL, AGAIN}),
     ],
 )
 def test_what_is_allowed(state: str, publish_state: str | None, pool: str | None, actions: set[str]) -> None:

@@ -195,17 +195,17 @@ def test_nothing_short_of_a_proof_makes_a_run_lost(
 
 @needs_linux
 @pytest.mark.parametrize(
-    ("complete", "queue", "state"),
-    [(True, "celery", "LOST"), (False, "celery", "UNCERTAIN"), (True, None, "UNCERTAIN")],
+    ("unread", "queue", "state"),
+    [("", "celery", "LOST"), ("secret", "celery", "LOST"), ("celery", "celery", "UNCERTAIN"), ("", None, "UNCERTAIN")],
 )
 def test_a_run_is_lost_when_the_worker_that_took_it_has_ended_and_its_message_is_nowhere(
-    complete: bool, queue: str | None, state: str
+    unread: str, queue: str | None, state: str
 ) -> None:
     workers = heard(event("online", NOW, life="gone", place=place()))
     workers.take_ended()
     held = Held()
     held.note("t", "gone", "1")
-    verdict = _verdict(row(queue=queue), Seen(workers, held, complete=complete))
+    verdict = _verdict(row(queue=queue), Seen(workers, held, unread=[unread], read=["celery"]))
     assert verdict is not None
     assert verdict[0] == state
 

@@ -11,9 +11,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import RefusedError
+from webapp.errors import RefusedError, UnsendableError
 from webapp.extensions import db
 from webapp.launching import launch
+from webapp.outbox import Message, publish
 from webapp.queries import runs
 from webapp.redis_keys import Keys, check_queue, keys_of
 
@@ -96,3 +97,8 @@ def test_a_broker_that_is_not_redis_has_no_keys_and_still_no_queue_of_events(
     check_queue(publisher_of(app), "unacked")
     with pytest.raises(RefusedError):
         check_queue(publisher_of(app), "celeryev.0b0f")
+
+
+def test_what_was_accepted_for_such_a_queue_before_is_never_sent(app: Flask) -> None:
+    with pytest.raises(UnsendableError, match="Choose another queue"):
+        publish(app, Message("an id", "shop.pay", "[]", "{}", options='{"queue": "unacked"}'))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from celery import Celery
@@ -13,15 +13,18 @@ from flask import Flask
 from sqlalchemy import Engine, select, update
 
 from webapp.cancelled import forget, forget_soon, remember
-from webapp.cancelling import TAKEN_BACK, TOLD_AT_ONCE, cancels, drop, take_back
+from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs
-from webapp.queues import waiting, withdraw
+from webapp.queues import queues_of, queues_read, waiting
 from webapp.recorder.signs import hostnames_online
 from webapp.states import DOUBTS, UNSENT, is_ready
+from webapp.withdrawing import withdraw
 
 log = logging.getLogger(__name__)
 
+AT_ONCE: Final = 5000
+"""Most cancels that are followed in one turn; for all of them the queues are walked once."""
 ANSWER_SECONDS: Final = 1.0
 """Seconds for which answers of workers are awaited."""
 AGAIN_SECONDS: Final = 30.0
@@ -37,7 +40,7 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
 
     A worker that is told of a cancel stores at once that the run was revoked, and remembers the last 50,000 for three
     hours (Celery's ``REVOKES_MAX`` and ``REVOKE_EXPIRES``). So the word of the result alone ends nothing: the message
-    may still be there.
+    may still be there, or go back to its queue with the end of the worker that holds it.
     """
     now = time.time()
     columns = (cancels.c.task_id, cancels.c.terminate, runs.c.state, runs.c.publish_state, runs.c.publish_attempts)
@@ -46,7 +49,7 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
         .select_from(cancels.outerjoin(runs, runs.c.task_id == cancels.c.task_id))
         .where(cancels.c.ended_at.is_(None), cancels.c.due_at <= now)
         .order_by(cancels.c.due_at)
-        .limit(TOLD_AT_ONCE)
+        .limit(AT_ONCE)
     )
     if newcomer:
         with engine.begin() as connection:
@@ -55,52 +58,78 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
         rows = connection.execute(query).all()
     if not rows:
         return
-    ended = {row.task_id for row in rows if _has_ended(row)} | _vanished(app, rows, now)
-    _end(engine, publisher_of(app), [row for row in rows if row.task_id in ended], now)
-    going_on = [row for row in rows if row.task_id not in ended]
-    unsent = [row.task_id for row in going_on if row.state == "PENDING" and row.publish_state in UNSENT]
+    over = {row.task_id for row in rows if _is_over(row)}
+    # What workers hold is asked for before the queues, into which it may go back meanwhile.
+    held = _held(app, [row for row in rows if row.task_id not in over])
+    gone = _withdraw(app, engine, [row for row in rows if row.task_id not in over], now)
+    unsent = [row.task_id for row in rows if row.state == "PENDING" and row.publish_state in UNSENT]
     if unsent:
         with engine.begin() as connection:
             drop(connection, unsent, bump(connection), now)
-    may_wait = [row for row in going_on if row.state == "PENDING" or row.publish_state == "dropped"]
-    gone = {*unsent, *_withdraw(app, engine, may_wait, now)}
-    told = [row for row in going_on if row.task_id not in gone and _is_to_be_told(row, now)]
+    gone.update(unsent)
+    over |= {row.task_id for row in rows if row.task_id not in held and _was_dropped(row)}
+    left = [row for row in rows if row.task_id not in gone]
+    over |= _vanished(app, engine, [row for row in left if row.task_id not in over], now)
+    _end(engine, publisher_of(app), [row for row in left if row.task_id in over], now)
+    going_on = [row for row in left if row.task_id not in over]
+    told = [row for row in going_on if _is_to_be_told(row, now)]
     for terminate in (False, True):
-        if some := [row.task_id for row in told if row.terminate == terminate]:
-            _tell(engine, publisher_of(app), some, terminate, now)
-    doubtful = [row.task_id for row in going_on if row.state == "REVOKED"]
-    if doubtful:
-        with engine.begin() as connection:
-            later = update(cancels).where(cancels.c.task_id.in_(doubtful))
-            connection.execute(later.values(due_at=now + DOUBTFUL_SECONDS))
+        some = [row.task_id for row in told if row.terminate == terminate]
+        for start in range(0, len(some), TOLD_AT_ONCE):
+            _tell(engine, publisher_of(app), some[start : start + TOLD_AT_ONCE], terminate, now)
+    _look_again(engine, [row.task_id for row in going_on if row.state == "REVOKED"], held, now)
+
+
+def _look_again(engine: Engine, revoked: Sequence[str], held: Collection[str], now: float) -> None:
+    """Set when those are looked at again that are said to be revoked: soon where a worker has the message."""
+    for some, seconds in ((held, AGAIN_SECONDS), (set(revoked).difference(held), DOUBTFUL_SECONDS)):
+        if mine := [task_id for task_id in revoked if task_id in some]:
+            with engine.begin() as connection:
+                later = update(cancels).where(cancels.c.task_id.in_(mine))
+                connection.execute(later.values(due_at=now + seconds))
+
+
+def _places(app: Flask, engine: Engine, rows: Iterable[Any]) -> set[str]:
+    """Return the queues in which the messages of runs may wait: which one a foreign run came from nobody tells."""
+    with engine.connect() as connection:
+        known = queues_read(connection) | queues_of(celery_of(app))
+    return known | {row.queue for row in rows if row.queue}
+
+
+def _held(app: Flask, rows: Iterable[Any]) -> set[str]:
+    """Return those runs that were revoked at a worker which has not acknowledged the message."""
+    revoked = {row.task_id for row in rows if row.state == "REVOKED" and row.worker is not None}
+    return revoked & waiting(publisher_of(app), ()).unacked.keys() if revoked else set()
 
 
 def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> set[str]:
-    """Take what still waits out of its queue, which does more than to tell workers: one that is away hears of nothing.
+    """Take what waits out of the queues, which does more than to tell workers: one that is away hears of nothing.
 
-    Whoever waits for the result is told as Celery would tell it.
+    Return which runs have ended by that; whoever waits for a result is told as Celery would tell it.
     """
-    taken: set[str] = set()
-    for queue in {row.queue for row in rows}:
-        of_queue = {row.task_id for row in rows if row.queue == queue}
-        taken |= withdraw(publisher_of(app), queue or celery_of(app).conf.task_default_queue, of_queue)
-    if taken:
+    taken = withdraw(publisher_of(app), _places(app, engine, rows), {row.task_id for row in rows}).taken
+    ended = {row.task_id: row for row in rows if row.task_id in taken and row.state in (*BEGUN_BY_NOBODY, "REVOKED")}
+    if ended:
         with engine.begin() as connection:
-            take_back(connection, sorted(taken), bump(connection), now)
-        forget(publisher_of(app), taken)
-        for task_id in taken:
+            take_back(connection, sorted(ended), bump(connection), now)
+        received = {task_id for task_id, row in ended.items() if row.received_at is not None}
+        if received:
+            # A worker may have another copy of the message.
+            forget_soon(publisher_of(app), received, now)
+        if others := ended.keys() - received:
+            forget(publisher_of(app), others)
+        for task_id in ended:
             celery_of(app).backend.mark_as_revoked(task_id, TAKEN_BACK, store_result=True)
-    return taken
+    return set(ended)
 
 
-def _vanished(app: Flask, rows: Sequence[Any], now: float) -> set[str]:
+def _vanished(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> set[str]:
     """Return which of those that are said to be revoked, or in doubt, have had no message for long: an emptied queue,
     say, or a recorder that was killed when it had just taken the message out."""
     doubtful = [row for row in rows if row.state in {"REVOKED", *DOUBTS} and now - row.requested_at > DOUBTFUL_SECONDS]
     if not doubtful:
         return set()
-    default = celery_of(app).conf.task_default_queue
-    places = waiting(publisher_of(app), {row.queue or default for row in doubtful})
+    places = waiting(publisher_of(app), _places(app, engine, doubtful))
     return {row.task_id for row in doubtful if row.task_id not in places.task_ids} if places.complete else set()
 
 
@@ -109,11 +138,16 @@ def _is_to_be_told(row: Any, now: float) -> bool:
     return row.state != "REVOKED" or not row.due_at or now - row.requested_at > DOUBTFUL_SECONDS
 
 
-def _has_ended(row: Any) -> bool:
+def _is_over(row: Any) -> bool:
     """Say whether nothing is left to be done; a run in doubt may come back, and one without a row was pruned."""
     if row.state == "REVOKED":
-        return row.worker is not None or (row.publish_state == "dropped" and not row.publish_attempts)
+        return row.publish_state == "dropped" and not row.publish_attempts
     return row.state is None or is_ready(row.state)
+
+
+def _was_dropped(row: Any) -> bool:
+    """Say whether a worker says that it revoked a run, which is over unless it still has the message."""
+    return row.state == "REVOKED" and row.worker is not None
 
 
 def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> None:

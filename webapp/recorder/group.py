@@ -1,18 +1,25 @@
-"""The consumer group by which this site's recorders read the stream of events: what it has read, what it missed."""
+"""The consumer group by which this site's recorders read the stream of events: what it has read, what it missed.
+
+Commands: ``XREADGROUP`` and ``XACK``; every few seconds ``XAUTOCLAIM``, ``XINFO GROUPS``, ``XRANGE``, ``XPENDING``,
+``XTRIM``, ``GET`` and ``SET``; at the start ``XGROUP CREATE``; once a minute ``EXISTS`` and, for sites that are gone,
+``XGROUP DESTROY``.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, insert, update
 
 from webapp.queries import bump, changes, gaps
+from webapp.recorder import site
 from webapp.recorder.signs import recorder_name
-from webapp.stream import DROPPED, STREAM
+from webapp.redis_keys import DROPPED, LIFE, STREAM, Keys
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +28,6 @@ READ_MAX: Final = 500
 TAKEOVER_IDLE: Final = 5.0
 """Seconds after which what another recorder has read and not acknowledged is taken from it."""
 GROUPS: Final = "site-"
-LIFE: Final = "vase.events:life:"
 GROUP_KEPT: Final = 7 * 24 * 3600
 """Seconds for which the stream waits for the recorder of a site."""
 FULL: Final = "The stream was full because no recorder read it; what the result backend still has was recorded."
@@ -31,6 +37,10 @@ EMPTIED: Final = (
 )
 
 Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class CopiedError(Exception):
+    """Another recorder reads the stream under this site's name, from a copy of its database."""
 
 
 class Group:
@@ -47,36 +57,49 @@ class Group:
         self.last_id = b"0-0"
         self.overtaken = False
         self.claimed_at = 0.0
+        self.kept_at = -math.inf
+        self.copied = False
+        self.stream = self.dropped = self.life = ""
 
-    def prepare(self, client: Any) -> None:
-        """Make the group of this site, which begins with everything that the stream holds."""
-        with self.engine.connect() as connection:
-            site, streamed = connection.execute(select(changes.c.site, changes.c.streamed)).one()
-        self.name = f"{GROUPS}{site}"
-        self._show_life(client)
+    def prepare(self, client: Any, keys: Keys) -> None:
+        """Make the group of this site, which begins with everything that the stream holds.
+
+        ``client`` is one that leaves keys as they are (see ``queues.plain``).
+        """
+        self.stream, self.dropped, self.life = keys.key(STREAM), keys.key(DROPPED), keys.key(LIFE)
+        row = site.settle(self.engine)
+        while not site.keep(self.engine, client, f"{self.life}{GROUPS}{row.site}", GROUP_KEPT):
+            row = site.settle(self.engine)
+        self.name, self.kept_at = f"{GROUPS}{row.site}", time.monotonic()
+        self._end_old(client)
         try:
-            client.xgroup_create(STREAM, self.name, id="0", mkstream=True)
-            if streamed:
+            client.xgroup_create(self.stream, self.name, id="0", mkstream=True)
+            if row.streamed:
                 self._note_gap(0, EMPTIED)
         except ResponseError as fault:
             if "BUSYGROUP" not in str(fault):
                 raise
-        if not streamed:
+        if not row.streamed:
             with self.engine.begin() as connection:
                 bump(connection)
                 connection.execute(update(changes).values(streamed=True))
-        self.made = True
+        self.made, self.copied = True, False
         # What was dropped before this site came to be is no gap in its history.
-        client.set(f"{DROPPED}:{self.name}", client.get(DROPPED) or 0, nx=True)
-        self.last_id = max(self.last_id, _delivered(client, self.name), key=_order)
-        self.overtaken |= _order(_first_id(client)) > _order(self.last_id)
+        client.set(f"{self.dropped}:{self.name}", client.get(self.dropped) or 0, nx=True)
+        self.last_id = max(self.last_id, self._delivered(client), key=_order)
+        self.overtaken |= _order(self._first_id(client)) > _order(self.last_id)
 
     def read(self, client: Any, block: int | None) -> Sequence[Entry]:
-        """Return the next messages, ``READ_MAX`` at most; wait for the first one for ``block`` milliseconds."""
-        found: Any = client.xreadgroup(self.name, recorder_name(), {STREAM: ">"}, count=READ_MAX, block=block)
+        """Return the next messages, ``READ_MAX`` at most; wait for the first one for ``block`` milliseconds.
+
+        Raises ``CopiedError`` when the group has to be prepared anew.
+        """
+        if self.copied:
+            raise CopiedError("A copy of this database reads the stream under its name.")
+        found: Any = client.xreadgroup(self.name, recorder_name(), {self.stream: ">"}, count=READ_MAX, block=block)
         entries: list[Entry] = found[0][1] if found else []
         if len(entries) == READ_MAX:
-            self.overtaken |= _order(_first_id(client)) > _order(self.last_id)
+            self.overtaken |= _order(self._first_id(client)) > _order(self.last_id)
         if entries:
             self.last_id = max(self.last_id, entries[-1][0], key=_order)
         return entries
@@ -88,7 +111,7 @@ class Group:
             return []
         self.claimed_at = now
         idle = int(TAKEOVER_IDLE * 1000)
-        answer = client.xautoclaim(STREAM, self.name, recorder_name(), idle, start_id="0-0", count=READ_MAX)
+        answer = client.xautoclaim(self.stream, self.name, recorder_name(), idle, start_id="0-0", count=READ_MAX)
         found: list[Entry] = [entry for entry in answer[1] if entry[0] is not None]
         if len(found) < len(answer[1]):
             self._give_up(client)
@@ -102,11 +125,11 @@ class Group:
 
     def _give_up(self, client: Any) -> None:
         """Acknowledge what is in the stream no more, though nobody has written it; Redis 6 lists it for ever."""
-        pending = client.xpending_range(STREAM, self.name, min="-", max="+", count=READ_MAX)
-        first = client.xrange(STREAM, count=1)
+        pending = client.xpending_range(self.stream, self.name, min="-", max="+", count=READ_MAX)
+        first = client.xrange(self.stream, count=1)
         gone = [one["message_id"] for one in pending if not first or _order(one["message_id"]) < _order(first[0][0])]
         if gone:
-            client.xack(STREAM, self.name, *gone)
+            client.xack(self.stream, self.name, *gone)
             self._note_gap(len(gone), FULL)
 
     def tidy(self, client: Any) -> None:
@@ -115,22 +138,50 @@ class Group:
         Another site whose recorder is away makes the stream full too, with what we have read long ago.
         """
         self._show_life(client)
-        self.overtaken |= _order(_first_id(client)) > _order(_delivered(client, self.name))
-        client.xtrim(STREAM, minid=_first_needed(client), approximate=True)
-        dropped = int(client.get(DROPPED) or 0)
-        before = client.set(f"{DROPPED}:{self.name}", dropped, get=True)
+        self.overtaken |= _order(self._first_id(client)) > _order(self._delivered(client))
+        client.xtrim(self.stream, minid=self._first_needed(client), approximate=True)
+        dropped = int(client.get(self.dropped) or 0)
+        before = client.set(f"{self.dropped}:{self.name}", dropped, get=True)
         if before is not None and dropped > int(before) and self.overtaken:
             self._note_gap(dropped - int(before), FULL)
         self.overtaken = False
 
     def _show_life(self, client: Any) -> None:
-        """Leave a sign for other sites' recorders, and end the groups of sites that have left none for long."""
-        client.set(f"{LIFE}{self.name}", 1, ex=GROUP_KEPT)
-        groups = client.xinfo_groups(STREAM) if client.exists(STREAM) else []
+        """Leave a sign for other sites' recorders, now and then; read no more where another one is this site."""
+        now = time.monotonic()
+        if now - self.kept_at < site.ROTATE:
+            return
+        self.kept_at = now
+        if site.keep(self.engine, client, f"{self.life}{self.name}", GROUP_KEPT):
+            self._end_old(client)
+        else:
+            self.made, self.copied = False, True
+
+    def _end_old(self, client: Any) -> None:
+        """End the groups of sites that have left no sign for long."""
+        groups = client.xinfo_groups(self.stream) if client.exists(self.stream) else []
         for group in groups:
             name = group["name"].decode()
-            if name.startswith(GROUPS) and not client.exists(f"{LIFE}{name}"):
-                client.xgroup_destroy(STREAM, name)
+            if name.startswith(GROUPS) and not client.exists(f"{self.life}{name}"):
+                client.xgroup_destroy(self.stream, name)
+
+    def _first_id(self, client: Any) -> bytes:
+        """Return the id of the earliest message in the stream, ``0-0`` where it is empty."""
+        first = client.xrange(self.stream, count=1)
+        return first[0][0] if first else b"0-0"
+
+    def _delivered(self, client: Any) -> bytes:
+        """Return the id of the last message that the group has read."""
+        groups = client.xinfo_groups(self.stream)
+        return next((group["last-delivered-id"] for group in groups if group["name"] == self.name.encode()), b"0-0")
+
+    def _first_needed(self, client: Any) -> bytes:
+        """Return the id of the earliest message that a group has not read, or has read and not acknowledged."""
+        needed = []
+        for group in client.xinfo_groups(self.stream):
+            pending = client.xpending(self.stream, group["name"]) if group["pending"] else None
+            needed.append(pending["min"] if pending and pending["min"] else group["last-delivered-id"])
+        return min(needed, key=_order, default=b"0-0")
 
     def _note_gap(self, messages: int, why: str) -> None:
         log.error("%s (%d messages)", why, messages)
@@ -144,23 +195,3 @@ class Group:
 def _order(id_: bytes) -> tuple[int, int]:
     milliseconds, _, number = id_.partition(b"-")
     return int(milliseconds), int(number or 0)
-
-
-def _first_id(client: Any) -> bytes:
-    """Return the id of the earliest message in the stream, ``0-0`` where it is empty."""
-    first = client.xrange(STREAM, count=1)
-    return first[0][0] if first else b"0-0"
-
-
-def _delivered(client: Any, name: str) -> bytes:
-    """Return the id of the last message that a group has read."""
-    return next((g["last-delivered-id"] for g in client.xinfo_groups(STREAM) if g["name"] == name.encode()), b"0-0")
-
-
-def _first_needed(client: Any) -> bytes:
-    """Return the id of the earliest message that a group has not read, or has read and not acknowledged."""
-    needed = []
-    for group in client.xinfo_groups(STREAM):
-        pending = client.xpending(STREAM, group["name"]) if group["pending"] else None
-        needed.append(pending["min"] if pending and pending["min"] else group["last-delivered-id"])
-    return min(needed, key=_order, default=b"0-0")

@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from celery import Celery
@@ -25,7 +25,7 @@ from webapp.broker import rate_limited_tasks, tasks_known_to
 from webapp.merge import Facts
 from webapp.queries import runs
 from webapp.queries import workers as workers_table
-from webapp.queues import waiting
+from webapp.queues import UNACKED, Memory, queues_of, waiting
 from webapp.recorder.held import Held
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers
@@ -49,6 +49,7 @@ class Repair:
 
     age: float
     held: Held = field(default_factory=Held)
+    memory: Memory = field(default_factory=Memory)
     position: int = 0
     suspected: dict[str, float] = field(default_factory=dict)
 
@@ -80,14 +81,16 @@ class Repair:
         news = {task_id: facts for task_id, facts in news.items() if facts["key"][0] > LIVE_RANK}
         silent = [row for row in rows if row.task_id not in news]
         known = _queues(engine)
-        named = {row.queue or celery.conf.task_default_queue for row in silent}
-        places = waiting(celery, named.union(*known.values()))
+        read = queues_of(celery).union(*known.values())
+        named = {row.queue for row in silent if row.queue}
+        places = waiting(celery, read | named, wanted=[row.task_id for row in silent], memory=self.memory)
         absent = [row for row in silent if row.task_id not in places.task_ids]
         taken = [row for row in silent if row.task_id in places.unacked]
-        # Of what waits unseen in a long queue no worker knows, and its absence says nothing.
-        asked = absent if places.complete else [row for row in absent if row.state != "PENDING"]
-        busy = tasks_known_to(celery, _asked([*asked, *taken], workers), workers.processes())
-        seen = Seen(workers, self.held, places.complete, known, busy, _solo(engine, {row.worker for row in absent}))
+        solo = _solo(engine, {row.worker for row in absent})
+        seen = Seen(workers, self.held, frozenset(places.unread), read, known, {}, solo)
+        # Of what waits unseen no worker knows, and its absence says nothing.
+        asked = [row for row in absent if row.state != "PENDING" or seen.complete(row)]
+        seen = replace(seen, busy=tasks_known_to(celery, _asked([*asked, *taken], workers), workers.processes()))
         verdicts = {row.task_id: verdict for row in absent if (verdict := _verdict(row, seen))}
         verdicts.update({row.task_id: verdict for row in taken if (verdict := _taken(celery, row, seen))})
         for row in rows:
@@ -115,15 +118,26 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen in one look: the workers and what they took, whether all queues were read to their ends, the queues
-    by worker, what each worker says that it has (None: no answer), and those that say nothing while they work."""
+    """What was seen in one look: the workers and what they took, the queues that could not be read, those that this app
+    and its workers are known to read, these by worker, what each worker says that it has (None: no answer), and those
+    that say nothing while they work."""
 
     workers: Workers
     held: Held
-    complete: bool = True
+    unread: Collection[str] = ()
+    read: Collection[str] = ()
     queues: Mapping[str, Collection[str]] = field(default_factory=dict)
     busy: Mapping[str, set[str] | None] = field(default_factory=dict)
     solo: Collection[str] = ()
+
+    def complete(self, row: Row[Any]) -> bool:
+        """Say whether all was looked at where the message of a run that was not found may wait.
+
+        Of one that was sent to an exchange only its worker can tell which queues these are.
+        """
+        if not row.queue and not self.queues.get(row.worker):
+            return False
+        return not {row.queue, UNACKED, *self.read}.intersection(self.unread)
 
     def ended(self, task_id: str) -> bool:
         """Say whether it is proved that the worker that took a run has ended."""
@@ -168,7 +182,7 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     if row.state == "PENDING":
         return _unheard(row, seen)
     if seen.ended(row.task_id):
-        if seen.complete and (row.queue or seen.queues.get(row.worker)):
+        if seen.complete(row):
             return "LOST", (
                 f"Its worker {row.worker} is gone: none of its processes lives. The message is in no queue that is "
                 "known, and no result is stored. It may have run in part."
@@ -189,7 +203,7 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
 
 
 def _unheard(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
-    if not seen.complete or any(row.task_id in (known or ()) for known in seen.busy.values()):
+    if not seen.complete(row) or any(row.task_id in (known or ()) for known in seen.busy.values()):
         return None
     sent = fmt.exact_time(row.sent_at or row.created_at)
     return "UNCERTAIN", (

@@ -33,10 +33,10 @@ def read_results(celery: Celery, task_ids: Iterable[str], now: float, value_max:
     backend = celery.backend
     if not isinstance(backend, BaseKeyValueStoreBackend):
         return
-    wanted, prefix = list(task_ids), backend.get_key_for_task("-")[:-1]
+    wanted = list(task_ids)
     for start in range(0, len(wanted), BATCH):
         part = wanted[start : start + BATCH]
-        for task_id, stored in zip(part, backend.mget([prefix + task_id.encode() for task_id in part]), strict=True):
+        for task_id, stored in zip(part, backend.mget([backend.get_key_for_task(i) for i in part]), strict=True):
             facts = facts_of_stored(stored, now, value_max) if stored else None
             if facts:
                 yield task_id, facts

@@ -11,21 +11,28 @@ from typing import Any, Final
 
 from celery import Celery
 from flask import Flask
-from redis.exceptions import ResponseError
-from sqlalchemy import Engine
+from redis.exceptions import NoPermissionError, ResponseError
+from sqlalchemy import Engine, insert, select
 
 from webapp.celery_app import celery_of
-from webapp.queues import is_redis
+from webapp.queries import bump, gaps
+from webapp.queues import is_redis, plain
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
 from webapp.recorder.batch import Batch
-from webapp.recorder.group import READ_MAX, Entry, Group
+from webapp.recorder.group import READ_MAX, CopiedError, Entry, Group
 from webapp.recorder.held import Held
-from webapp.stream import FIELD, STREAM
+from webapp.redis_keys import keys_of_channel
+from webapp.stream import FIELD, REFUSED_SECONDS
 
 log = logging.getLogger(__name__)
 
 BLOCK: Final = 1000
 """Milliseconds that a read waits for the first message; less than a socket's timeout."""
+
+FORBIDDEN: Final = (
+    "The broker's user may not use the keys vase.*, so events are recorded as they are heard, and what happens while "
+    "no recorder runs may be missing."
+)
 
 _FIELD: Final = FIELD.encode()
 
@@ -40,6 +47,7 @@ class StreamRecorder:
     def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, held: Held) -> None:
         self.celery: Celery = celery_of(app)
         self.stopping = stopping
+        self.engine = engine
         self.batch = Batch(app, engine)
         self.held = held
         self.group = Group(engine)
@@ -57,11 +65,17 @@ class StreamRecorder:
                     if not is_redis(channel):
                         self.absent = True
                         return
-                    with channel.conn_or_acquire() as client:
-                        self.group.prepare(client)
-                        while not self.stopping.is_set():
-                            self._turn(client)
-                            pause = 0.2
+                    client = plain(channel)
+                    self.group.prepare(client, keys_of_channel(channel))
+                    self.absent = False
+                    while not self.stopping.is_set():
+                        self._turn(client)
+                        pause = 0.2
+            except CopiedError as fault:
+                log.warning("%s", fault)
+            except NoPermissionError as fault:
+                self._note_refusal(fault)
+                self.stopping.wait(REFUSED_SECONDS)
             except ResponseError as fault:
                 # NOGROUP: Redis was emptied, or started again without its file. Anything else may pass as well.
                 log.warning("The stream cannot be read: %s", fault)
@@ -76,6 +90,18 @@ class StreamRecorder:
                 self.caught_up_at = None
                 self.stopping.wait(pause)
             pause = min(pause * 2, 2.0)
+
+    def _note_refusal(self, fault: NoPermissionError) -> None:
+        """Note, once, that the stream may not be read; then events are recorded as they are heard."""
+        self.absent = True
+        now = time.time()
+        with self.engine.begin() as connection:
+            if connection.execute(select(gaps.c.id).where(gaps.c.why == FORBIDDEN).limit(1)).first():
+                return
+            log.warning("%s %s", FORBIDDEN, fault)
+            bump(connection)
+            row = {"began_at": now, "ended_at": now, "messages": 0, "why": FORBIDDEN}
+            connection.execute(insert(gaps), row)
 
     def _turn(self, client: Any) -> None:
         """Wait for a message; give others the time of a batch to arrive; read them all and write them."""
@@ -116,7 +142,7 @@ class StreamRecorder:
         while not self.batch.write():
             if self.stopping.wait(0.5):
                 return
-        client.xack(STREAM, self.group.name, *self.unacknowledged)
+        client.xack(self.group.stream, self.group.name, *self.unacknowledged)
         self.unacknowledged = []
 
     def caught_up(self, within: float) -> bool:

@@ -18,7 +18,7 @@ from webapp.cancelled import forget_old
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.outbox import CLAIM_MAX, relay
-from webapp.queues import redis_of
+from webapp.queues import plain_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
 from webapp.recorder.hearing import EventRecorder
@@ -222,7 +222,7 @@ class Upkeep:
         if self.broker_error is not None or not self.stream.group.made:
             return
         # One from the pool: to make a new one costs more than all that is done with it.
-        with redis_of(self.celery) as (_, client):
+        with plain_redis(self.celery) as (_, client):
             self.stream.group.tidy(client)
 
     def _enable_events(self) -> None:

@@ -93,8 +93,11 @@ def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
         steps.append((how[0], Moment.at(asked.acknowledged_at), how[1], "run"))
     waiting = ""
     if row.state == "REVOKED":
-        sure = row.worker or asked.ended_at is not None
-        done = "The run did not happen." if sure else "Whoever takes its message from the queue drops it."
+        done = (
+            "The run did not happen."
+            if asked.ended_at is not None
+            else "Whoever takes its message from the queue drops it."
+        )
         steps.append(("Ended", Moment.at(row.state_at), "" if asked.terminate else done, "off"))
     elif is_settled(row.state) and row.state not in DOUBTS:
         steps.append(("Too late", Moment.at(row.state_at), "It finished before the cancel reached it.", "bad"))
