@@ -21,6 +21,7 @@ from webapp.outbox import CLAIM_MAX, relay
 from webapp.queues import redis_of
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
+from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.inspecting import enable_events, forget_gone, inspect
 from webapp.recorder.missed import Missed
@@ -77,6 +78,8 @@ class Upkeep:
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
         self.sweep = Sweep(self.retention, self.runs_max)
         self.prune_at = 0.0
+        self.clock = Clock()
+        self.clock.remember(engine)
         self.repair = Repair(app.config["DOUBT_SECONDS"], recorder.held)
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
@@ -103,8 +106,7 @@ class Upkeep:
             (1.0, self._note_missed),
             (self.repair.period, self._repair),
             (5.0, self._prune),
-            (3600.0, partial(forget, engine, self.retention)),
-            (3600.0, partial(forget_gone, engine, WORKER_KEPT)),
+            (3600.0, self._forget),
         ]
 
     def run(self, jobs: Jobs) -> None:
@@ -236,17 +238,24 @@ class Upkeep:
             self.missed = None
 
     def _forget_cancels(self) -> None:
-        if self.broker_error is None:
+        if self.broker_error is None and self.clock.is_believed():
             forget_old(publisher_of(self.app), time.time())
 
     def _prune(self) -> None:
         # To find the millionth newest run takes a walk over all of them, so whoever is done rests for a while.
-        if time.monotonic() < self.prune_at:
+        now = time.time()
+        self.clock.compare(now, time.monotonic(), [now + skew for skew in self.recorder.workers.skews()])
+        if time.monotonic() < self.prune_at or not self.clock.is_believed():
             return
         end = time.monotonic() + PRUNE_AT_ONCE
         prune(self.engine, self.retention, self.runs_max, seconds=PRUNE_AT_ONCE)
         if time.monotonic() < end:
             self.prune_at = time.monotonic() + PRUNE_SECONDS
+
+    def _forget(self) -> None:
+        if self.clock.is_believed():
+            forget(self.engine, self.retention)
+            forget_gone(self.engine, WORKER_KEPT)
 
     def _tidy_stream(self) -> None:
         if self.broker_error is not None or not self.stream.group.made:
