@@ -230,6 +230,10 @@ class Stack:
         body = urllib.parse.urlencode({"x": x, "y": y, **fields}).encode()
         return self._text(urllib.request.Request(self.url + "/runs", body))
 
+    def post(self, path: str, **fields: str) -> tuple[int, str]:
+        """Send a form to an address of the site; return status and text of the page that follows."""
+        return self._text(urllib.request.Request(self.url + path, urllib.parse.urlencode(fields).encode()))
+
     def _text(self, request: urllib.request.Request) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:

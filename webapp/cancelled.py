@@ -17,7 +17,7 @@ from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 from redis.exceptions import NoPermissionError
 
-from webapp.lease import took
+from webapp.lease import own, took
 from webapp.queues import is_redis, plain, plain_redis
 from webapp.redis_keys import CANCELLED, keys_of_channel
 
@@ -73,13 +73,20 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         redelivered = (message.delivery_info or {}).get("redelivered") or (message.headers or {}).get("redelivered")
-        took(self.id, str(message.delivery_tag), bool(redelivered))
+        self._vase_tag = None if redelivered else str(message.delivery_tag)
+        took(self.id, self._vase_tag)
         try:
             if self._was_cancelled(message.channel):
                 revoked_tasks.add(self.id)
         # A service to the dashboard; whatever happens to it is no concern of the task.
         except Exception as fault:  # noqa: BLE001
             log.warning("It could not be asked whether %s was cancelled: %s", self.id, fault)
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """Return what a worker tells of a request, with the life that has it and the message that it came by."""
+        lease = own()
+        more = {"life": lease.token, "tag": self._vase_tag} if lease else {}
+        return {**super().info(safe), **more}
 
     def _was_cancelled(self, channel: Any) -> bool:
         now = time.monotonic()

@@ -21,6 +21,11 @@ def first_id(at: float) -> int:
     return int(min(max(at, 0.0), LATEST) * 1e6) << BITS
 
 
+def time_of(id_: int) -> float:
+    """Return the time at which a run with this id was made (seconds UTC)."""
+    return (id_ >> BITS) / 1e6
+
+
 def new_id(at: float, taken: Collection[int] = (), crowd: int = 0) -> int:
     """Return an id for a run made at this time, none of those taken.
 

@@ -75,10 +75,10 @@ def own() -> Lease | None:
     return _own.lease
 
 
-def took(task_id: str, tag: str, redelivered: bool) -> None:
-    """Note the message that this worker has just taken, for the event that tells of it; not one that was delivered
-    before, of which somebody else may have the next delivery."""
-    _own.taken = None if redelivered else (task_id, tag)
+def took(task_id: str, tag: str | None) -> None:
+    """Note the message that this worker has just taken, for the event that tells of it; None for one that had been
+    delivered before, of which somebody else may have the next delivery."""
+    _own.taken = (task_id, tag) if tag else None
 
 
 def tag_of(task_id: str) -> str | None:

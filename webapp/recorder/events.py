@@ -22,6 +22,10 @@ STATES_OF_EVENTS: Final[dict[str, str]] = {
     "task-revoked": "REVOKED",
 }
 _TEXTS: Final = ("name", "queue", "root_id", "parent_id")
+OLDEST: Final = 60 * 86400.0
+"""Seconds after which no event is heard any more: the stream keeps them for a week. What is older is a wrong clock."""
+AHEAD: Final = 86400.0
+"""Seconds that the clock of a worker may be ahead, be it set by the time of another zone."""
 EXCEPTION_MAX: Final = 4096
 """Longest exception text kept, in characters; the traceback ends with the whole of it anyway."""
 
@@ -37,7 +41,8 @@ def task_id_of(event: dict[str, Any], harmless: bool = False) -> str | None:
 def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless: bool = False) -> Facts | None:
     """Return what an event says, or None when it says nothing about a run's state.
 
-    ``received_at`` (seconds UTC) stands in for a timestamp that is missing or impossible; ``value_max`` bounds
+    ``received_at`` (seconds UTC) stands in for a timestamp that is missing, impossible, or by a clock that is wrong by
+    months; ``value_max`` bounds
     each text, in bytes. ``harmless`` says that its texts have no character that must be cleaned away.
     """
     state = STATES_OF_EVENTS.get(str(event.get("type")))
@@ -45,8 +50,10 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless
         return None
     tidied: Tidy = bounded if harmless else tidy
     at = event.get("timestamp")
-    if type(at) is not float or not 0.0 <= at <= 1e11:
-        at = _number(at, 0.0, 1e11, received_at)
+    # By a clock of 1970 a run would be pruned at once, and by one of 2100 be the latest for ever.
+    low = max(received_at - OLDEST, 0.0)
+    if type(at) is not float or not low <= at <= received_at + AHEAD:
+        at = _number(at, low, received_at + AHEAD, received_at)
     hostname = tidied(event.get("hostname")) or ""
     clock = int(_number(event.get("clock"), 0, 2**62, 0))
     # Nothing was made after it was heard of, whatever the clock of its worker shows.

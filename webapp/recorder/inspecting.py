@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import bump, workers
-from webapp.recorder.replies import ATTRIBUTE, Replies, pool_of, whose
-from webapp.recorder.workers import Key
+from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, whose
+from webapp.recorder.workers import Key, Workers
 from webapp.text import NAME_MAX, tidy
 
 worker_tasks = WorkerTask.__table__
@@ -25,12 +25,17 @@ SCHEMA_MAX: Final = 64 * 1024
 TASKS_MAX: Final = 2000
 """Most tasks of a worker that are kept."""
 QUEUES_MAX: Final = 100
+DEAF: Final = (
+    "It sends no task events, so of its runs only stored results are seen. Start this one with -E, or without "
+    "--without-heartbeat or --without-gossip."
+)
+"""What is said of a worker that has nothing to send events with."""
 
 Tasks = dict[str, str | None]
 """The hash of a task's schema, where it has one, by its name."""
 
 
-def inspect(engine: Engine, celery: Celery) -> None:
+def inspect(engine: Engine, celery: Celery, heard: Workers) -> None:
     """Note what every worker process that answers says of its tasks; what the others said last is kept."""
     # Those that are written down: what they say of their queues is kept with them, and tasks without queues mislead.
     with engine.connect() as connection:
@@ -48,20 +53,40 @@ def inspect(engine: Engine, celery: Celery) -> None:
         if len(mine) == 1 and mine[0][1] > 0 and answered and mine[0][1] not in answered:
             # Another process of that name, of which nothing else is heard.
             continue
+        if heard.processes().get(hostname, 1) > len(mine):
+            # One more has come up and may have answered first. Each says that it is there before it can answer.
+            continue
         for pid, stats in answered.items():
             key = mine[0] if len(mine) == 1 else (hostname, pid)
             if key in mine:
                 _note(engine, key, {"pool": pool_of(stats)})
         told = [dict(_read(lines)) for lines in replies.registered.get(hostname, [])]
+        queues = [_names(answer) for answer in replies.queues.get(hostname, [])]
         before = {key: known.get(key, {}) for key in mine}
-        for key, tasks in whose(before, told, lambda told: {n: _hash(schema) for n, schema in told.items()}).items():
+        tasks_of = whose(before, told, lambda told: {n: _hash(schema) for n, schema in told.items()})
+        queues_of = whose({key: online[key] for key in mine}, queues, str)
+        if len(mine) > 1 and len(told) == len(mine) > min(len(tasks_of), len(queues_of)):
+            for pid, (lines, names) in by_clock(celery, hostname, len(mine)).items():
+                if (hostname, pid) in mine:
+                    tasks_of[hostname, pid], queues_of[hostname, pid] = dict(_read(lines)), _names(names)
+        for key, tasks in tasks_of.items():
             if known.get(key, {}) != {name: _hash(schema) for name, schema in tasks.items()}:
                 with engine.begin() as connection:
                     bump(connection)
                     _replace(connection, key, tasks)
-        queues = [_names(answer) for answer in replies.queues.get(hostname, [])]
-        for key, names in whose({key: online[key] for key in mine}, queues, str).items():
-            _note(engine, key, {"queues": names})
+        for key, queue in queues_of.items():
+            _note(engine, key, {"queues": queue})
+
+
+def enable_events(engine: Engine, celery: Celery, hostnames: Collection[str], limit: int) -> None:
+    """Ask workers to send events of their tasks, and note which cannot: one that was started without any."""
+    for hostname, answers in ask(celery, "enable_events", hostnames, limit).items():
+        deaf = any(isinstance(answer, dict) and "error" in answer for _, answer in answers)
+        with engine.connect() as connection:
+            mine = workers.c.online & (workers.c.hostname == hostname)
+            keys = [tuple(row) for row in connection.execute(select(workers.c.hostname, workers.c.pid).where(mine))]
+        for key in keys if answers else ():
+            _note(engine, key, {"notice": DEAF if deaf else None})
 
 
 def _names(queues: Iterable[Any]) -> str:

@@ -14,10 +14,11 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, event
 
-from webapp.celery_app import celery_of
+from webapp.celery_app import celery_of, publisher_of
 from webapp.extensions import db
 from webapp.recorder.away import DATABASE_AWAY, why
 from webapp.recorder.hearing import EventRecorder
+from webapp.recorder.replies import StillClock
 from webapp.recorder.signs import expect_known, say_goodbye
 from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.upkeep import Upkeep
@@ -43,6 +44,8 @@ def record(app: Flask, stopping: threading.Event) -> None:
     engine = db.engine
     _be_modest(engine)
     _be_impatient(celery_of(app))
+    for celery in (celery_of(app), publisher_of(app)):
+        celery.control.mailbox.clock = StillClock()
     recorder = EventRecorder(app, engine, stopping)
     expect_known(engine, recorder.workers)
     stream = StreamRecorder(app, engine, stopping, recorder.held)

@@ -1,7 +1,8 @@
 """The answers of worker processes to what is asked of all: kept apart even where two processes have one name.
 
-Celery's own ``inspect`` keeps one answer for each host name. Only that to ``stats`` says from which process it comes;
-of the others it is told by what was known of each process before, or by the logical clock that every answer carries.
+Celery's own ``inspect`` keeps one answer for each host name. Only that to ``stats`` says from which process it comes.
+Of the others it is told by what was known of each process before, or else by the logical clock that every answer
+carries: two processes of one name never put each other's forward, and each goes on counting from where it was.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ ROUNDS: Final = 3
 T = TypeVar("T")
 
 
-class _Clock:
-    """A mailbox's clock that notes the one of the last answer, and never puts forward those of the workers."""
+class StillClock:
+    """A mailbox's clock that notes the one of the last answer, and never puts forward those of the workers.
+
+    Celery's own would bring those of all to the same value with each command.
+    """
 
     def __init__(self) -> None:
         self.last = 0
@@ -42,7 +46,7 @@ def ask(
     celery: Celery, command: str, hostnames: Collection[str], limit: int, **arguments: Any
 ) -> dict[str, list[tuple[int, Any]]]:
     """Ask workers for something; return by hostname the answers of all its processes, each with its logical clock."""
-    clock, found = _Clock(), {hostname: [] for hostname in hostnames}  # type: ignore[var-annotated]
+    clock, found = StillClock(), {hostname: [] for hostname in hostnames}  # type: ignore[var-annotated]
 
     def take(body: Any) -> None:
         for hostname, answer in body.items() if isinstance(body, dict) else ():
@@ -106,6 +110,29 @@ def whose(before: Mapping[Key, Any], told: list[T], comparable: Callable[[T], An
             rest.remove(same)
             found[key] = same
     return {**found, open_[0]: rest[0]} if len(open_) == 1 else found
+
+
+def by_clock(celery: Celery, hostname: str, processes: int) -> dict[int, tuple[list[Any], list[Any]]]:
+    """Return by process id what each of several processes of one name says of its tasks and queues.
+
+    They are asked again and again, and tell which is which by their logical clocks, in the same order each time. Empty
+    where that is not certain.
+    """
+    first: dict[int, tuple[list[Any], list[Any]]] = {}
+    for _ in range(ROUNDS):
+        given = [
+            sorted(ask(celery, command, [hostname], processes, **more)[hostname], key=lambda answer: answer[0])
+            for command, more in (("stats", {}), ("registered", {"taskinfoitems": [ATTRIBUTE]}), ("active_queues", {}))
+        ]
+        clear = all(len({clock for clock, _ in answers}) == len(answers) == processes for answers in given)
+        if not clear or not all(isinstance(stats, dict) for _, stats in given[0]):
+            return {}
+        stats, *rest = ([answer for _, answer in answers] for answers in given)
+        found = {_pid(one): (tasks, queues) for one, tasks, queues in zip(stats, *rest, strict=True)}
+        first = first or found
+        if found != first or len(found) != processes:
+            return {}
+    return first
 
 
 def pool_of(stats: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 
 from webapp.lease import Lease
 from webapp.queries import bump, recorders, take_turn, workers
-from webapp.recorder.workers import Sign, Workers
+from webapp.recorder.workers import Key, Sign, Workers
 
 FORGET_AFTER: Final = 24 * 3600.0
 """Seconds after which a silent recorder is forgotten."""
@@ -113,6 +113,13 @@ def hostnames_online(engine: Engine) -> list[str]:
     """Return the workers that were online when a recorder last wrote."""
     with engine.connect() as connection:
         return list(connection.execute(select(workers.c.hostname).where(workers.c.online).distinct()).scalars())
+
+
+def keys_online(engine: Engine) -> set[Key]:
+    """Return the worker processes that were online when a recorder last wrote."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(workers.c.hostname, workers.c.pid).where(workers.c.online))
+        return {(row.hostname, row.pid) for row in rows}
 
 
 def expect_known(engine: Engine, heard: Workers) -> None:

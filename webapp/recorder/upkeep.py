@@ -21,16 +21,19 @@ from webapp.outbox import CLAIM_MAX, relay
 from webapp.queues import plain_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
+from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder
-from webapp.recorder.inspecting import forget_gone, inspect
+from webapp.recorder.inspecting import enable_events, forget_gone, inspect
+from webapp.recorder.missed import Missed
 from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
 from webapp.recorder.rescue import rescue
-from webapp.recorder.signs import write_signs
+from webapp.recorder.signs import keys_online, write_signs
+from webapp.recorder.stock import take_stock
 from webapp.recorder.streaming import StreamRecorder
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch
-from webapp.recorder.workers import Ended
+from webapp.recorder.workers import Ended, Key
 from webapp.text import tidy
 
 log = logging.getLogger(__name__)
@@ -75,11 +78,15 @@ class Upkeep:
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
         self.sweep = Sweep(self.retention, self.runs_max)
         self.prune_at = 0.0
+        self.clock = Clock()
+        self.clock.remember(engine)
         self.repair = Repair(app.config["DOUBT_SECONDS"], recorder.held)
         self.well_since: float | None = None
         self.call_until = self.called_at = 0.0
         self.to_be_told, self.to_be_asked = threading.Event(), threading.Event()
         self.inspected_at = -INSPECT_SECONDS
+        self.met: set[Key] = set()
+        self.missed: Missed | None = Missed.before_now(engine)
         self.jobs: Jobs = [
             (2.0, self._beat),
             (0.4, partial(self._look, self.running)),
@@ -96,10 +103,10 @@ class Upkeep:
         # These wait too, or read much; the heartbeat must not.
         self.judging: Jobs = [
             (1.0, self._rescue),
+            (1.0, self._note_missed),
             (self.repair.period, self._repair),
             (5.0, self._prune),
-            (3600.0, partial(forget, engine, self.retention)),
-            (3600.0, partial(forget_gone, engine, WORKER_KEPT)),
+            (3600.0, self._forget),
         ]
 
     def run(self, jobs: Jobs) -> None:
@@ -203,20 +210,52 @@ class Upkeep:
                 self.inspected_at = now
                 for hostname in answering_workers(publisher):
                     self.recorder.workers.answered(tidy(hostname) or "", time.time(), 3 * INSPECT_SECONDS)
-            inspect(self.engine, publisher)
+            inspect(self.engine, publisher, self.recorder.workers)
+        if self.broker_error is None:
+            self._meet()
+
+    def _meet(self) -> None:
+        """Ask the workers that are met for the first time for events, and once for what they have at hand."""
+        signs, held = self.recorder.workers.signs, self.recorder.held
+        online = {key for key, sign in list(signs.items()) if sign.online}
+        # What the stream says of these runs is dated more precisely, so it comes first.
+        if online <= self.met or not self._knows_all():
+            return
+        written = keys_online(self.engine)
+        new = (online - self.met) & written
+        hostnames = {hostname for hostname, _ in new}
+        if hostnames:
+            publisher, limit = publisher_of(self.app), sum(hostname in hostnames for hostname, _ in written)
+            enable_events(self.engine, publisher, hostnames, limit)
+            take_stock(self.engine, publisher, held, hostnames, limit, self.recorder.batch.value_max)
+            self.to_be_asked.set()
+            self.met = (self.met | new) & signs.keys()
+
+    def _note_missed(self) -> None:
+        """Note once what no recorder heard, when there was time to hear who lives."""
+        if self.missed and self.well_since is not None and time.monotonic() - self.well_since > SETTLING:
+            self.missed.note(self.engine, self.recorder.workers)
+            self.missed = None
 
     def _forget_cancels(self) -> None:
-        if self.broker_error is None:
+        if self.broker_error is None and self.clock.is_believed():
             forget_old(publisher_of(self.app), time.time())
 
     def _prune(self) -> None:
         # To find the millionth newest run takes a walk over all of them, so whoever is done rests for a while.
-        if time.monotonic() < self.prune_at:
+        now = time.time()
+        self.clock.compare(now, time.monotonic(), [now + skew for skew in self.recorder.workers.skews()])
+        if time.monotonic() < self.prune_at or not self.clock.is_believed():
             return
         end = time.monotonic() + PRUNE_AT_ONCE
         prune(self.engine, self.retention, self.runs_max, seconds=PRUNE_AT_ONCE)
         if time.monotonic() < end:
             self.prune_at = time.monotonic() + PRUNE_SECONDS
+
+    def _forget(self) -> None:
+        if self.clock.is_believed():
+            forget(self.engine, self.retention)
+            forget_gone(self.engine, WORKER_KEPT)
 
     def _tidy_stream(self) -> None:
         if self.broker_error is not None or not self.stream.group.made:

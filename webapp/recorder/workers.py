@@ -33,7 +33,9 @@ class Sign:
     """A worker process: first and last sign of life, and how long it may be silent.
 
     ``born_at`` is by the worker's clock, ``seen_at`` by ours; seconds UTC. ``parted`` says that it took its leave: it
-    takes no more work, but may still be at work. ``processed`` is how many tasks it says it has had.
+    takes no more work, but may still be at work. ``processed`` is how many tasks it says that it has begun, and
+    ``first`` how many those were when this recorder first heard it, and when that was.
+    ``skew`` is how many seconds its clock is ahead of ours.
     """
 
     born_at: float
@@ -44,6 +46,8 @@ class Sign:
     online: bool = True
     parted: bool = False
     processed: int | None = None
+    first: tuple[int, float] | None = None
+    skew: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Workers:
             # Whoever connects anew says that it is there as it did when it came up: it is as old as it was.
             sign.born_at = known.born_at
             sign.lease = lease or known.lease
+            sign.first = known.first if known.first is not None else sign.first
         if known is None and not self._has_room(now):
             return False
         self.signs[key] = sign
@@ -148,6 +153,10 @@ class Workers:
         signs = [sign for (name, _), sign in list(self.signs.items()) if name == hostname]
         return max(signs, key=lambda sign: sign.seen_at, default=None)
 
+    def skews(self) -> list[float]:
+        """Return by how many seconds the clocks of those that are online are ahead of ours."""
+        return [sign.skew for sign in list(self.signs.values()) if sign.online and sign.skew is not None]
+
     def expect(
         self, hostname: str, now: float, pid: int = 0, lease: Lease | None = None, durable: bool = False
     ) -> None:
@@ -193,6 +202,9 @@ def _sign_of(event: dict[str, Any], lease: Lease | None, now: float) -> Sign:
     frequency, at, processed = event.get("freq"), event.get("timestamp"), event.get("processed")
     steady = isinstance(frequency, int | float) and 0 < frequency < 3600
     allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
-    born_at = at if event.get("type") == "worker-online" and isinstance(at, int | float) else -math.inf
+    told = float(at) if isinstance(at, int | float) and 0 <= at <= 1e11 else None
+    born_at = told if told is not None and event.get("type") == "worker-online" else -math.inf
     count = processed if type(processed) is int and 0 <= processed < 2**63 else None
-    return Sign(born_at, now, allowed, event.get("durable") is True, lease, processed=count)
+    skew = told - now if told is not None else None
+    first = (count, now) if count is not None else None
+    return Sign(born_at, now, allowed, event.get("durable") is True, lease, processed=count, first=first, skew=skew)

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from flask import Blueprint, current_app, render_template
-from sqlalchemy import select
+from sqlalchemy import Row, func, select
 
 from webapp import queries
 from webapp.extensions import db
@@ -17,6 +17,8 @@ blueprint = Blueprint("status", __name__)
 
 SHOWN: Final = 50
 """Most gaps and dead letters that are listed, the latest first."""
+WORKERS_SHOWN: Final = 500
+"""Most worker processes that are listed, those that are online first."""
 
 
 @blueprint.get("/recording")
@@ -25,13 +27,18 @@ def recording() -> str:
     now = time.time()
     with db.engine.connect() as connection:
         around = queries.environment(connection)
-        heard = connection.execute(select(workers).order_by(workers.c.online.desc(), workers.c.hostname)).all()
+        by_name = select(workers).order_by(workers.c.online.desc(), workers.c.hostname, workers.c.pid)
+        heard = connection.execute(by_name.limit(WORKERS_SHOWN)).all()
+        of_name = select(workers.c.hostname).where(workers.c.online).group_by(workers.c.hostname)
+        twins = of_name.having(func.count() > 1).order_by(workers.c.hostname).limit(SHOWN)
+        shared = list(connection.execute(twins).scalars())
         beats = connection.execute(select(recorders).order_by(recorders.c.beat_at.desc())).all()
         missing = connection.execute(select(gaps).order_by(gaps.c.id.desc()).limit(SHOWN)).all()
         letters = connection.execute(select(dead_letters).order_by(dead_letters.c.id.desc()).limit(SHOWN)).all()
     context: dict[str, Any] = {
         "around": around,
-        "workers": [{"row": row, "seen": Moment.at(row.seen_at)} for row in heard],
+        "shared_names": shared,
+        "workers": [{"row": row, "seen": Moment.at(row.seen_at), "state": _state_of(row)} for row in heard],
         "recorders": [
             {"row": row, "beat": Moment.at(row.beat_at), "ok": now - row.beat_at < RECORDER_STALE} for row in beats
         ],
@@ -41,6 +48,15 @@ def recording() -> str:
         "database": db.engine.dialect.name,
     }
     return render_template("status/recording.html", **context)
+
+
+def _state_of(worker: Row[Any]) -> tuple[str, str]:
+    """Return tone and words for how a worker is, saying no more than is known."""
+    if worker.online:
+        return "ok", "online"
+    if worker.ended_at is not None:
+        return "off", "gone"
+    return "off", "stopping or gone" if worker.parted else "probably gone"
 
 
 def _retention(days: dict[str, float], runs_max: int) -> str:
