@@ -26,12 +26,12 @@ class Facts(TypedDict, total=False):
 
     key: Key
     outcome: tuple[int, int, float, str, str, str]  # rank, exact, timestamp, result, exception, traceback
-    arguments: tuple[int, str, str]  # how exact, args, kwargs
+    arguments: tuple[int, str, str, str]  # how exact, args, kwargs, and the name of the task that takes them
     worker: tuple[float, str]  # timestamp, hostname
     progress: tuple[float, float, float]  # timestamp, current, total
     doubt: tuple[float, str]  # timestamp, why the run is LOST or UNCERTAIN
     steps: frozenset[Step]
-    name: str
+    name: str  # where nothing is known of the arguments
     queue: str
     origin: str
     root_id: str
@@ -76,3 +76,6 @@ def merge_into(known: Facts, news: Facts) -> None:
     merged: dict[str, Any] = known  # type: ignore[assignment]  # a TypedDict cannot be filled key by key
     for fact, value in news.items():
         merged[fact] = RULES[fact](merged[fact], value) if fact in merged else value
+    if "arguments" in merged:
+        # One fact with its name: a task that replaces itself has another one with other arguments.
+        merged.pop("name", None)

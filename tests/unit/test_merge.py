@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from webapp.extensions import db
-from webapp.merge import Facts, merge
+from webapp.merge import SUBMITTED, Facts, merge
 from webapp.queries import runs
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of
 from webapp.recorder.results import facts_of_stored
@@ -136,3 +137,22 @@ def test_a_worker_whose_clock_is_behind_still_wins_over_pending(state: str) -> N
     pending: Facts = {"key": (0, 9000.0, 0, "PENDING")}
     event: Facts = {"key": (10, 1800.0, 5, state)}
     assert joined([event, pending])["key"][3] == state
+
+
+def test_name_and_arguments_win_or_lose_together() -> None:
+    """A task that replaces itself has another name and other arguments under the same task id."""
+    about = {"status": "SUCCESS", "date_done": "1970-01-01T00:16:41"}
+    replaced = facts_of_stored(json.dumps({**about, "name": "a.second", "args": [5], "kwargs": {}}), 1001.5, 4096)
+    event = {"type": "task-received", "timestamp": 1000.0, "hostname": "w@h", "name": "z.first", "args": "(2,)"}
+    first = facts_of({**event, "kwargs": "{}"}, 1000.0, 4096)
+    submitted: Facts = {"key": (0, 999.0, 0, "PENDING"), "arguments": (SUBMITTED, "[2]", "{}", "z.first")}
+    assert first is not None
+    assert replaced is not None
+    assert joined([first, replaced])["arguments"][1:] == ("[5]", "{}", "a.second")
+    assert joined([replaced, submitted, first])["arguments"][1:] == ("[2]", "{}", "z.first")
+
+
+def test_a_name_is_kept_where_nothing_is_known_of_the_arguments(app: Flask) -> None:
+    started = facts_of({"type": "task-started", "timestamp": 1000.0, "hostname": "w@h", "name": "a"}, 1000.0, 4096)
+    assert started is not None
+    assert row_after([[started]])["name"] == "a"

@@ -34,7 +34,7 @@ def test_a_sent_event_says_who_sent_it_and_no_worker() -> None:
     facts = facts_of(event("task-sent", name="t", args="(1,)", kwargs="{}", queue="q"), NOW, MAX)
     assert facts is not None
     assert facts["origin"] == "w@h"
-    assert facts["arguments"] == (REPR, "(1,)", "{}")
+    assert facts["arguments"] == (REPR, "(1,)", "{}", "t")
     assert facts["queue"] == "q"
     assert "worker" not in facts
 
@@ -88,7 +88,7 @@ def test_a_stored_success_is_exact() -> None:
     facts = facts_of_stored(stored, NOW, MAX)
     assert facts is not None
     assert facts["outcome"][:4] == (30, 1, 1200.0, '{"é": [1, null]}')
-    assert facts["arguments"] == (STORED, '[1, "x"]', '{"k": null}')
+    assert facts["arguments"] == (STORED, '[1, "x"]', '{"k": null}', "t")
 
 
 def test_a_stored_failure_reads_like_the_exception() -> None:

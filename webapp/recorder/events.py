@@ -77,11 +77,12 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless
 
 
 def _add_message(facts: Facts, event: dict[str, Any], value_max: int, tidied: Tidy) -> None:
-    if "args" in event or "kwargs" in event:
+    if ("args" in event or "kwargs" in event) and facts.get("name"):
         facts["arguments"] = (
             REPR,
             tidied(event.get("args"), value_max) or "",
             tidied(event.get("kwargs"), value_max) or "",
+            facts.pop("name"),
         )
     if event.get("retries"):
         facts["retries"] = int(_number(event["retries"], 0, 2**31 - 1, 0))

@@ -58,9 +58,11 @@ def facts_of_stored(stored: str | bytes, now: float, value_max: int) -> Facts | 
     if worker:
         facts["worker"] = (at, worker)
     if isinstance(meta.get("name"), str):
-        facts["name"] = tidy(meta["name"]) or ""
-        if isinstance(meta.get("args"), list) and isinstance(meta.get("kwargs"), dict):
-            facts["arguments"] = (STORED, _dump(meta["args"], value_max), _dump(meta["kwargs"], value_max))
+        name = tidy(meta["name"]) or ""
+        if name and isinstance(meta.get("args"), list) and isinstance(meta.get("kwargs"), dict):
+            facts["arguments"] = (STORED, _dump(meta["args"], value_max), _dump(meta["kwargs"], value_max), name)
+        else:
+            facts["name"] = name
     if isinstance(meta.get("queue"), str):
         facts["queue"] = tidy(meta["queue"]) or ""
     if is_ready(state):

@@ -82,14 +82,10 @@ def _facts_of(
     at = float(began) if state == "STARTED" and started else asked_at  # type: ignore[arg-type]  # just checked
     worker = tidy(hostname) or ""
     facts: Facts = {"created_at": at, "key": (rank(state), at, 0, state), "worker": (at, worker)}
-    facts["arguments"] = (
-        REPR,
-        _args(request.get("args"), value_max),
-        tidy(_text(request.get("kwargs")), value_max) or "",
-    )
     name = tidy(request.get("name") or request.get("type"))
     if name:
-        facts["name"] = name
+        kwargs = tidy(_text(request.get("kwargs")), value_max) or ""
+        facts["arguments"] = (REPR, _args(request.get("args"), value_max), kwargs, name)
     where = request.get("delivery_info")
     if isinstance(where, dict) and not where.get("exchange") and isinstance(where.get("routing_key"), str):
         # Without an exchange the routing key is the name of the queue.

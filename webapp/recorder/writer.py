@@ -143,7 +143,7 @@ def facts_of_row(row: Row[Any]) -> Facts:
         texts = (row.result or "", row.exception or "", row.traceback or "")
         facts["outcome"] = (state_rank, row.outcome_exact, row.outcome_at, *texts)
     if row.args is not None:
-        facts["arguments"] = (row.arguments_rank, row.args, row.kwargs or "")
+        facts["arguments"] = (row.arguments_rank, row.args, row.kwargs or "", facts.pop("name"))
     if row.worker_at is not None:
         facts["worker"] = (row.worker_at, row.worker or "")
     if row.progress_at is not None:
@@ -170,7 +170,8 @@ def row_of(facts: Facts) -> dict[str, Any]:
     _, exact, values["outcome_at"], *texts = facts.get("outcome", (0, 0, None, None, None, None))
     values["outcome_exact"] = exact
     values["result"], values["exception"], values["traceback"] = (text or None for text in texts)
-    values["arguments_rank"], values["args"], values["kwargs"] = facts.get("arguments", (0, None, None))
+    call = facts.get("arguments", (0, None, None, values["name"]))
+    values["arguments_rank"], values["args"], values["kwargs"], values["name"] = call
     values["worker_at"], values["worker"] = facts.get("worker", (None, None))
     progress = facts.get("progress", (None, None, None))
     values["progress_at"], values["progress_current"], values["progress_total"] = progress
