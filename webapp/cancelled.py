@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Celery
@@ -20,6 +21,7 @@ from redis.exceptions import NoPermissionError
 from webapp.lease import own, took
 from webapp.queues import is_redis, plain, plain_redis
 from webapp.redis_keys import CANCELLED, keys_of_channel
+from webapp.submissions import DROPPED, is_copy
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +77,27 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
         redelivered = (message.delivery_info or {}).get("redelivered") or (message.headers or {}).get("redelivered")
         self._vase_tag = None if redelivered else str(message.delivery_tag)
         took(self.id, self._vase_tag)
+        self._vase_copy = False
         try:
+            self._vase_copy = is_copy(message)
             if self._was_cancelled(message.channel):
                 revoked_tasks.add(self.id)
         # A service to the dashboard; whatever happens to it is no concern of the task.
         except Exception as fault:  # noqa: BLE001
-            log.warning("It could not be asked whether %s was cancelled: %s", self.id, fault)
+            log.warning("It could not be asked whether %s was cancelled or sent twice: %s", self.id, fault)
+        if self._vase_copy and not self.expires:
+            # Celery asks whether a message is to be dropped only where it may have expired or is revoked by its id,
+            # which is that of the first copy as well.
+            self.expires = datetime.max.replace(tzinfo=UTC)
+
+    def revoked(self) -> bool:
+        """Say whether the message is to be dropped, and drop it: a second copy of a submission is."""
+        if not self._vase_copy:
+            return bool(super().revoked())
+        log.info("A second copy of %s[%s] was dropped.", self.name, self.id)
+        self.acknowledge()
+        self.send_event(DROPPED)
+        return True
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """Return what a worker tells of a request, with the life that has it and the message that it came by."""

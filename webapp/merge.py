@@ -18,7 +18,8 @@ Key = tuple[int, float, int, str]
 logical clock."""
 
 Step = tuple[float, str, str]
-"""``(timestamp, what, note)``: ``what`` is "started" (note: hostname) or "retried" (note: the exception)."""
+"""``(timestamp, what, note)``: ``what`` is "started" (note: hostname), "retried" (note: the exception) or "dropped" (a
+second copy of the message; note: hostname)."""
 
 
 class Facts(TypedDict, total=False):

@@ -27,6 +27,7 @@ from webapp.queues import waiting
 from webapp.redis_keys import check_queue
 from webapp.spans import wait_order
 from webapp.states import LIVE, UNSENT
+from webapp.submissions import HEADER
 from webapp.text import NAME_MAX
 
 LEASE: Final = 8.0
@@ -80,7 +81,12 @@ def publish(app: Flask, message: Message) -> None:
                 task_type=task,
                 retry=False,
                 declare=[],
-                **{name: value for name, value in options.items() if name not in ("retry", "serializer")},
+                headers={HEADER: message.task_id},
+                **{
+                    name: value
+                    for name, value in options.items()
+                    if name not in ("retry", "serializer", "headers", "declare")
+                },
             )
     except RefusedError as fault:
         raise UnsendableError(str(fault)) from fault

@@ -26,6 +26,8 @@ LIFE: Final = "vase.events:life:"
 """What a site's recorder leaves to say that its group is still read, by the name of the group."""
 CANCELLED: Final = "vase.cancelled"
 """A sorted set of task ids by the time of their cancel (``cancelled``)."""
+BEGUN: Final = "vase.begun:"
+"""The delivery tag of the message by which a worker of ours took a submission, by task id (``submissions``)."""
 
 STEPS: Final = 10
 """Celery's priorities go from 0 to 9, so no app keeps a queue in more lists than these."""

@@ -23,6 +23,7 @@ LEVELS = {
         "outbox",
         "broker_errors",
         "redis_keys",
+        "submissions",
         "tasks",
         "again",
         "options",

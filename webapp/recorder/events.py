@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from webapp.merge import REPR, Facts, Step
 from webapp.states import STATE_MAX, rank
+from webapp.submissions import DROPPED
 from webapp.text import NAME_MAX, Tidy, bounded, tidy
 
 STATES_OF_EVENTS: Final[dict[str, str]] = {
@@ -45,6 +46,8 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless
     months; ``value_max`` bounds
     each text, in bytes. ``harmless`` says that its texts have no character that must be cleaned away.
     """
+    if event.get("type") == DROPPED:
+        return _facts_of_copy(event, received_at)
     state = STATES_OF_EVENTS.get(str(event.get("type")))
     if state is None or (state == "REJECTED" and event.get("requeue")):
         return None
@@ -74,6 +77,13 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless
     if add:
         add(facts, event, at, value_max, tidied)
     return facts
+
+
+def _facts_of_copy(event: dict[str, Any], received_at: float) -> Facts:
+    """A second copy of a submission was dropped; that says nothing of the run's own state."""
+    at = min(_number(event.get("timestamp"), 0.0, 1e11, received_at), received_at)
+    step: Step = (at, "dropped", tidy(event.get("hostname")) or "")
+    return {"created_at": at, "key": (rank("PENDING"), 0.0, 0, "PENDING"), "steps": frozenset({step})}
 
 
 def _add_message(facts: Facts, event: dict[str, Any], value_max: int, tidied: Tidy) -> None:

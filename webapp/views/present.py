@@ -195,6 +195,7 @@ def timeline(row: Row[Any]) -> list[Step]:
         steps.append((at, f"Attempt {number} started" if len(starts) > 1 or failures else "Started", note, "run"))
     # The failure of an attempt may be told after the next one began, so each kind is counted by itself.
     steps += [(at, f"Attempt {number} failed", note, "wait") for number, (at, note) in enumerate(failures, 1)]
+    steps += [(at, "A second copy was dropped", note, "") for at, what, note in attempts if what == "dropped"]
     if is_settled(row.state):
         took = ran(row)
         note = f"ran {fmt.duration(took)}" if took is not None else ""
@@ -208,7 +209,7 @@ def timeline(row: Row[Any]) -> list[Step]:
 
 
 def attempts_of(row: Row[Any]) -> list[tuple[float, str, str]]:
-    """Return ``(timestamp, "started" or "retried", note)`` in order of time."""
+    """Return ``(timestamp, "started", "retried" or "dropped", note)`` in order of time."""
     if row.steps:
         return [(at, what, note) for at, what, note in json.loads(row.steps)]
     return [] if row.started_at is None else [(row.started_at, "started", row.worker or "")]
