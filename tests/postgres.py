@@ -35,6 +35,11 @@ def empty_database() -> str:
     return _create("template1")
 
 
+def copy_of(url: str) -> str:
+    """Return the URL of a copy of a database to which nobody is connected."""
+    return _create(str(make_url(url).database))
+
+
 @functools.cache
 def server() -> str:
     """Return the URL of a server in which databases can be made; a private one is started on first use."""

@@ -12,12 +12,12 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Flask
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from webapp.again import exact_call
 from webapp.allowed import CANCEL, allowed
 from webapp.asking import ID_MAX, plan_of
-from webapp.cancelling import drop, request
+from webapp.cancelling import cancels, drop, request
 from webapp.checks import exact_json
 from webapp.counting import counts
 from webapp.destinations import options_again
@@ -203,6 +203,12 @@ def _cancel(
 
 
 _ACTIONS: Final[dict[str, Callable[..., tuple[int, str]]]] = {"retry": _retry, "cancel": _cancel}
+
+
+def unconfirmed(connection: Connection, number: int) -> int:
+    """Return how many cancels of an action nobody can say yet to have worked, or to have come too late."""
+    mine = (cancels.c.bulk_id == number) & cancels.c.ended_at.is_(None)
+    return int(connection.execute(select(func.count()).select_from(cancels).where(mine)).scalar_one())
 
 
 def abort(connection: Connection, number: int) -> bool:

@@ -120,6 +120,8 @@ def request(
     again = update(cancels).where(cancels.c.task_id.in_(known))
     if terminate:
         again = again.values(terminate=True)
+    if bulk_id is not None:
+        again = again.values(bulk_id=bulk_id)
     connection.execute(again.values(due_at=0.0, ended_at=None))
     fresh = {"requested_at": now, "due_at": 0.0, "terminate": terminate, "reason": reason or None, "bulk_id": bulk_id}
     new = [{"task_id": task_id, **fresh} for task_id in task_ids if task_id not in known]

@@ -7,9 +7,9 @@ import re
 import shutil
 from pathlib import Path
 
-import pytest
 import redis
 
+from tests import postgres
 from tests.support import Stack, wait_until
 from webapp.recorder.site import COPIED
 from webapp.recorder.streaming import FORBIDDEN
@@ -76,36 +76,37 @@ print(f"id={divide.apply_async((1, 2), countdown=3600).id};")
 """
 
 
-@pytest.fixture
-def copied(own_stack: Stack, tmp_path: Path) -> Stack:
-    """A second recorder of the same broker, with a copy of the database of the first, which goes on."""
-    copy = Stack(tmp_path / "copy", CELERY_BROKER_URL=own_stack.broker_url, DATABASE_URL="")
-    copy.redis_port, copy.broker_url = own_stack.redis_port, own_stack.broker_url
+def copied(stack: Stack, folder: Path) -> Stack:
+    """Return a second Vase at the same broker, with a copy of the database of the first, which is stopped."""
+    original = stack.database_url
+    settings = {} if original.startswith("sqlite") else {"DATABASE_URL": postgres.copy_of(original)}
+    copy = Stack(folder, CELERY_BROKER_URL=stack.broker_url, **settings)
+    copy.redis_port, copy.broker_url = stack.redis_port, stack.broker_url
+    if original.startswith("sqlite"):
+        here, there = (Path(url.removeprefix("sqlite:///")) for url in (original, copy.database_url))
+        there.parent.mkdir(parents=True)
+        shutil.copy(here, there)
     return copy
 
 
-def test_a_copy_of_the_database_reads_all_events_and_so_does_the_original(own_stack: Stack, copied: Stack) -> None:
-    if not own_stack.database_url.startswith("sqlite"):
-        pytest.skip("To copy a file is enough only for SQLite.")
+def test_a_copy_of_the_database_reads_all_events_and_so_does_the_original(own_stack: Stack, tmp_path: Path) -> None:
     own_stack.start("redis")
     own_stack.start("worker", "recorder")
     own_stack.row_once(divide(own_stack), state="SUCCESS")
     own_stack.stop("recorder")
-    here, there = (Path(stack.database_url.removeprefix("sqlite:///")) for stack in (own_stack, copied))
-    there.parent.mkdir(parents=True)
-    shutil.copy(here, there)
+    copy = copied(own_stack, tmp_path / "copy")
     own_stack.start("recorder")
-    copied.start("recorder")
+    copy.start("recorder")
     try:
         ran = [divide(own_stack) for _ in range(6)]
-        for stack in (own_stack, copied):
+        for stack in (own_stack, copy):
             for task_id in ran:
                 stack.row_once(task_id, state="SUCCESS")
                 assert stack.row(task_id)["started_at"]
-        assert [why for (why,) in copied.query("SELECT why FROM vase_gaps")] == [COPIED]
+        assert [why for (why,) in copy.query("SELECT why FROM vase_gaps")] == [COPIED]
         assert own_stack.query("SELECT why FROM vase_gaps") == []
     finally:
-        copied.stop_all()
+        copy.stop_all()
 
 
 def test_a_copy_that_stands_where_the_original_did_is_known_by_its_token(own_stack: Stack) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 
 from tests.unit.test_actions import told
 from webapp import bulk
+from webapp.cancelling import cancels
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
@@ -100,6 +101,18 @@ def test_unsent_runs_are_dropped_by_a_bulk_cancel(app: Flask) -> None:
     with db.engine.connect() as connection:
         states = connection.execute(select(runs.c.state)).scalars().all()
     assert (states, action(number).failed) == (["REVOKED"] * 4, 0)
+
+
+def test_a_bulk_cancel_is_done_when_nothing_of_it_is_open_any_more(app: Flask, client: FlaskClient) -> None:
+    told("x", "received", args="(1,)", kwargs="{}")
+    number = ask("cancel", state="live")
+    carry_out(app)
+    shown = client.get(f"/bulk/{number}").text
+    assert [word in shown for word in ("Not confirmed", ">Done<")] == [True, False]
+    with db.engine.begin() as connection:
+        connection.execute(update(cancels).values(ended_at=1.0))
+    shown = client.get(f"/bulk/{number}").text
+    assert [word in shown for word in ("Not confirmed", ">Done<")] == [False, True]
 
 
 def test_no_more_runs_are_made_than_can_be_sent_soon_but_as_many_cancelled(

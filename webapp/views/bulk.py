@@ -123,6 +123,7 @@ def show(number: int) -> str | Response:
     with db.engine.connect() as connection:
         around = queries.environment(connection)
         row = connection.execute(select(bulk.bulk_actions).where(bulk.bulk_actions.c.id == number)).one_or_none()
+        unconfirmed = bulk.unconfirmed(connection, number)
     if row is None:
         abort(404)
     left = max(row.total - row.done, 0) / row.rate if row.state == "running" else 0.0
@@ -135,6 +136,7 @@ def show(number: int) -> str | Response:
         "ended": Moment.at(row.ended_at) if row.ended_at else None,
         "left": left,
         "live": row.state == "running",
+        "unconfirmed": unconfirmed,
         "poll": url_for("bulk.show", number=number, part="1"),
         "filter": url_for("pages.index") + (f"?{row.query}" if row.query else ""),
     }
