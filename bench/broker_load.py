@@ -121,12 +121,12 @@ def results(broker: Any) -> None:
 def messages(broker: Any) -> None:
     """Put messages into the default queue."""
     for _ in range(0, MANY, PART):
-        broker.lpush("celery", *(_message(str(uuid.uuid4())) for _ in range(PART)))
+        broker.lpush("vase", *(_message(str(uuid.uuid4())) for _ in range(PART)))
 
 
 def _message(task_id: str) -> str:
     headers = {"lang": "py", "task": "shop.pay", "id": task_id, "root_id": task_id, "parent_id": None}
-    properties = {"delivery_tag": task_id, "delivery_info": {"exchange": "", "routing_key": "celery"}}
+    properties = {"delivery_tag": task_id, "delivery_info": {"exchange": "", "routing_key": "vase"}}
     return json.dumps({"body": "W1tdLCB7fSwge31d", "headers": headers, "properties": properties})
 
 

@@ -90,7 +90,7 @@ class Upkeep:
         self.looking = [
             Job(partial(self._look, self.running), 5.0, 0.4),
             Job(partial(self._look, self.live), 30.0, 10.0),
-            Job(self._sweep, 60.0, 0.2),
+            Job(self._sweep, 60.0, 0.1),
             Job(self._tidy_stream, 30.0, 2.0),
             Job(self._enable_events, 60.0, 1.0),
         ]
