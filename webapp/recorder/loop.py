@@ -57,6 +57,8 @@ def record(app: Flask, stopping: threading.Event) -> None:
     expect_known(engine, recorder.workers)
     stream = StreamRecorder(app, engine, stopping, recorder.held)
     upkeep = Upkeep(app, engine, recorder, stream)
+    # The first heartbeat says how the broker is.
+    upkeep.asking[0].turn()
     runs: dict[str, Callable[[], None]] = {"news": partial(bell.watch, engine), "stream": stream.run}
     runs |= {name: partial(work, jobs, bell, stopping) for name, jobs in upkeep.threads().items()}
     threads = [

@@ -85,7 +85,7 @@ class Upkeep:
         self.met: set[Key] = set()
         self.missed: Missed | None = Missed.before_now(engine)
         # The heartbeat waits for nothing but the database: a broker that hangs is no recorder that is dead.
-        self.beating = [Job(self._beat, 3.0)]
+        self.beating = [Job(self._beat, 3.0, 1.0)]
         self.asking = [Job(self._ping, 3.0)]
         self.looking = [
             Job(partial(self._look, self.running), 5.0, 0.4),
@@ -131,6 +131,8 @@ class Upkeep:
             self.broker_error = str(fault)
             self.well_since = None
             self.repair.forget()
+            if was is None:
+                self.bell.ring()
             return
         if was is not None:
             self.well_since = time.monotonic()
