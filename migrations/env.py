@@ -6,6 +6,8 @@ tables and migrations of its own.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, inspect, text
@@ -50,10 +52,17 @@ def is_ours(connection: Connection, tables: set[str]) -> bool:
 
 
 database = current_app.extensions["migrate"].db
+file = database.engine.url.database if database.engine.dialect.name == "sqlite" else None
+if file and not file.startswith((":memory:", "file:")):
+    # Nobody else makes it: a file that is missed was deleted.
+    Path(file).touch(mode=0o600)
 
 with database.engine.begin() as connection:
     adopt_old_names(connection)
 with database.engine.connect() as connection:
+    # An index of a large table takes as long as it takes.
+    if connection.dialect.name == "postgresql":
+        connection.connection.driver_connection.patience = None
     context.configure(
         connection=connection,
         target_metadata=database.metadata,

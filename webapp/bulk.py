@@ -100,14 +100,19 @@ def size(connection: Connection, wanted: Filter, picked: Sequence[int]) -> tuple
     return sum(number for number, _ in fits), any(more for _, more in fits)
 
 
-def carry_out(app: Flask, engine: Engine, now: float) -> int:
-    """Carry out the next part of the oldest action, as much as its rate allows by now; return how many."""
+def carry_out(app: Flask, engine: Engine, now: float) -> int | None:
+    """Carry out the next part of the oldest action, as much as its rate allows by now.
+
+    Returns how many, None where there is no action.
+    """
     oldest = select(bulk_actions).where(bulk_actions.c.state == "running").order_by(bulk_actions.c.id).limit(1)
     with engine.connect() as connection:
         if connection.execute(select(runs.c.id).where(WAITS).offset(UNSENT_MAX).limit(1)).first():
             oldest = oldest.where(bulk_actions.c.kind != "retry")
         action = connection.execute(oldest).one_or_none()
-        if action is None or not _due(action, now):
+        if action is None:
+            return None
+        if not _due(action, now):
             return 0
     with engine.begin() as connection:
         # Writers form a line behind this, so that two recorders never carry out the same part.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event, make_url
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(_Commands("db", help="Bring the database's tables up to date."))
     if is_sqlite:
         with app.app_context():
-            event.listen(db.engine, "connect", _set_pragmas)
+            OneFile(db.engine)
+    else:
+        with app.app_context():
+            event.listen(db.engine, "do_connect", _connect_impatiently)
 
 
 class _Migrations:
@@ -89,11 +94,17 @@ def _postgresql(url: str) -> dict[str, Any]:
     """Return the options of the engine: connections that died are noticed, and none waits for ever to be made."""
     arguments = {
         "connect_timeout": 5,
+        # A firewall that has forgotten a connection says nothing; the system finds out within 25 seconds.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
         "application_name": "vase",
         "options": " ".join(f"-c {option}" for option in POSTGRESQL_OPTIONS),
     }
     given = make_url(url).query
     return {
+        # A server, or something on the way to it, that takes what is sent and says nothing is given up, too.
         "pool_pre_ping": True,
         # Writers stand in line at one row, and whoever comes next has to see what was written before.
         "isolation_level": "READ COMMITTED",
@@ -101,7 +112,52 @@ def _postgresql(url: str) -> dict[str, Any]:
     }
 
 
-def _set_pragmas(connection: Any, _record: Any) -> None:
+def _connect_impatiently(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+    # Only where PostgreSQL is used is its driver imported.
+    from webapp.impatient import ImpatientConnection
+
+    return ImpatientConnection.connect(*arguments, **options)
+
+
+class FileGone(sqlite3.OperationalError):
+    """There is no file of the database; one that was deleted while it was open takes rows that are lost."""
+
+
+class OneFile:
+    """Lets an engine write to the SQLite file that stands under its name, and to no other.
+
+    A file that was deleted stays open, and takes rows that nobody will ever see. One that was put in its place, a
+    backup, say, is opened instead.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.path = Path(engine.url.database or ":memory:")
+        event.listen(engine, "connect", self._opened)
+        self.named = not str(self.path).startswith((":memory:", "file:"))
+        if self.named:
+            # SQLite would make an empty one; only a migration does.
+            event.listen(engine, "do_connect", lambda *_: self._file() and None)
+            event.listen(engine, "checkout", self._look)
+
+    def _opened(self, connection: Any, record: Any) -> None:
+        _set_pragmas(connection)
+        if self.named:
+            record.info["file"] = self._file()
+
+    def _look(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        if self._file() != record.info["file"]:
+            raise DisconnectionError("another file has taken the place of the database's")
+
+    def _file(self) -> tuple[int, int]:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            why = f"there is no file {self.path}; put it back, or make it with: flask --app app db upgrade"
+            raise FileGone(why) from None
+        return found.st_dev, found.st_ino
+
+
+def _set_pragmas(connection: Any) -> None:
     cursor = connection.cursor()
     if not cursor.execute("PRAGMA page_count").fetchone()[0]:
         # Pages that are free can then be given back a few at a time. It counts for a new file alone, and waits for

@@ -152,6 +152,12 @@ def mark_held(connection: Connection, message: Message, fault: BrokerError) -> N
     )
 
 
+def something_waits(engine: Engine) -> bool:
+    """Say whether an accepted run waits to be sent, now or later."""
+    with engine.connect() as connection:
+        return connection.execute(select(runs.c.id).where(WAITS).limit(1)).first() is not None
+
+
 def _mine() -> ColumnElement[bool]:
     return and_(runs.c.publish_state == "sending", runs.c.publish_owner == owner_name())
 

@@ -226,6 +226,13 @@ def _note(found: Waiting, queue: str, fault: ResponseError) -> None:
         found.unread[queue] = str(fault)
 
 
+def drop_lists(celery: Celery, queues: Iterable[str]) -> None:
+    """Remove queues in which nobody waits for answers any more, with what came in since; Redis alone keeps such."""
+    with plain_redis(celery) as (keys, client):
+        if keys is not None:
+            client.delete(*(key for queue in queues for key in keys.lists(queue)))
+
+
 def lists_of(client: Any, keys: Keys, queue: str) -> list[str]:
     """Return the lists of a queue, those included that only an app with other priorities than ours would have."""
     first, *more = [*keys.lists(queue), *keys.other_lists(queue)]

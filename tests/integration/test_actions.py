@@ -159,7 +159,7 @@ def _chain(stack: Stack) -> str:
     client = Celery("client", broker=stack.broker_url, backend=stack.broker_url)
     first = signature(DIVIDE, (8, 2), app=client)
     second = signature(DIVIDE, (2,), app=client)
-    return str(chain(first, second, app=client).apply_async().id)
+    return str(chain(first, second, app=client).apply_async(queue="vase").id)
 
 
 def test_commands_list_cancel_and_retry(stack: Stack) -> None:

@@ -51,7 +51,7 @@ def test_celery_finds_its_instance_by_name_too(stack: Stack) -> None:
 
 def test_the_worker_refuses_what_is_not_json(stack: Stack) -> None:
     with Celery("client", broker=stack.broker_url, set_as_current=False) as client:
-        client.send_task("webapp.tasks.divide", [1, 2], serializer="pickle")
+        client.send_task("webapp.tasks.divide", [1, 2], serializer="pickle", queue="vase")
     wait_until(lambda: "Refusing to deserialize" in stack.log("worker"), "the worker has refused the message")
 
 

@@ -50,7 +50,7 @@ def test_a_recorder_that_was_away_records_what_ended_meanwhile(own_stack: Stack)
     own_stack.start("redis")
     own_stack.start("worker")
     with Celery("client", broker=own_stack.broker_url, set_as_current=False) as client:
-        task_id = str(client.send_task("webapp.tasks.divide", [1, 4]).id)
+        task_id = str(client.send_task("webapp.tasks.divide", [1, 4], queue="vase").id)
     wait_until(lambda: "succeeded in" in own_stack.log("worker"), "it has run unseen")
     own_stack.start("recorder")
     row = own_stack.row_once(task_id, state="SUCCESS", outcome_exact=1)
@@ -67,7 +67,7 @@ def test_two_recorders_make_one_row_of_a_run(own_stack: Stack) -> None:
         said = own_stack.folder / "second.log"
         wait_until(lambda: "Recording events." in said.read_text(), "the second recorder listens")
         with Celery("client", broker=own_stack.broker_url, set_as_current=False) as client:
-            sent = {str(client.send_task("webapp.tasks.divide", [n, 2]).id) for n in range(20)}
+            sent = {str(client.send_task("webapp.tasks.divide", [n, 2], queue="vase").id) for n in range(20)}
         count = (
             "SELECT count(*), count(DISTINCT task_id) FROM vase_task_runs WHERE state = 'SUCCESS' AND outcome_exact = 1"
         )

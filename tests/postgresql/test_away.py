@@ -14,11 +14,14 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.firewall import Firewall
 from tests.postgres import Cluster, fresh_database
 from tests.support import Stack, wait_until
 
 ANSWERED = 9.0
 """Seconds in which a submission is answered that cannot be written: it waits for who waits before it, then alone."""
+FOUND_OUT = 45.0
+"""Seconds in which a dead connection is found out; thirty are promised, the rest is for a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,29 @@ def test_a_writer_that_halts_in_the_middle_keeps_nobody_waiting_for_ever(stack: 
     assert took < ANSWERED
     stack.submit("1", "3")
     wait_until(lambda: ends_well(stack), "the run has ended")
+
+
+def test_a_recorder_whose_connections_a_firewall_has_forgotten_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    wall = Firewall(cluster.port)
+    with psycopg.connect(cluster.url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE behind")
+    url = make_url(cluster.url).set(database="behind")
+    stack = Stack(tmp_path, DATABASE_URL=url.set(port=wall.port).render_as_string(hide_password=False))
+    stack.database_url = url.render_as_string(hide_password=False)
+    beat = "SELECT max(beat_at) FROM vase_recorders"
+    try:
+        stack.migrate()
+        stack.start("redis")
+        stack.start("recorder", "web")
+        wait_until(lambda: stack.query(beat)[0][0], "the heart beats")
+        assert wall.forget() > 0
+        forgotten_at = time.time()
+        wait_until(lambda: stack.query(beat)[0][0] > forgotten_at, "the heart beats again", FOUND_OUT)
+        wait_until(lambda: stack.get("/")[0] == 200, "pages are back", FOUND_OUT)
+        assert "Traceback" not in stack.log("recorder")
+    finally:
+        stack.stop_all()
+        wall.close()
 
 
 def test_nothing_of_this_was_unforeseen(stack: Stack) -> None:

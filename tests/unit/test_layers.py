@@ -29,7 +29,7 @@ LEVELS = {
         "options",
         "workflow",
     }
-    | {"cancelled", "lease", "presets", "withdrawing"},
+    | {"cancelled", "lease", "presets", "withdrawing", "impatient"},
     2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "destinations", "giving_back"},
     3: {"views", "cli", "security"},
     4: {""},

@@ -12,6 +12,7 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, select, update
 
+from webapp.broker import answers, ask
 from webapp.cancelled import forget, forget_soon, remember
 from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 5000
 """Most cancels that are followed in one turn; for all of them the queues are walked once."""
-ANSWER_SECONDS: Final = 1.0
-"""Seconds for which answers of workers are awaited."""
 AGAIN_SECONDS: Final = 30.0
 """Seconds after which a run is looked at again, and workers are told once more should it go on."""
 DOUBTFUL_SECONDS: Final = 600.0
@@ -176,9 +175,12 @@ def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, 
     online = hostnames_online(engine)
     remember(celery, task_ids, now)
     # Where nobody is known to listen, nobody is waited for; whoever comes up is told then.
-    asked = {"reply": True, "timeout": ANSWER_SECONDS, "limit": len(online)} if online else {}
-    replies: list[dict[str, Any]] | None = celery.control.revoke(task_ids, terminate=terminate, **asked)
-    names = sorted({hostname for reply in replies or [] for hostname in reply})
+    if online:
+        told = ask(celery, "revoke", limit=len(online), task_id=task_ids, terminate=terminate, signal="SIGTERM")
+        names = sorted(answers(told))
+    else:
+        celery.control.revoke(task_ids, terminate=terminate)
+        names = []
     noted: dict[str, Any] = {"due_at": now + AGAIN_SECONDS}
     if names:
         noted |= {"acknowledged_at": time.time(), "acknowledged_by": " ".join(names[:NAMES_MAX])}

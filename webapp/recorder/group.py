@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, update
 
-from webapp.queries import bump, changes, gaps
+from webapp.queries import bump, changes
 from webapp.recorder import site
+from webapp.recorder.gaps import note_gap
 from webapp.recorder.signs import recorder_name
 from webapp.redis_keys import DROPPED, LIFE, STREAM, Keys
 
@@ -104,6 +105,14 @@ class Group:
             self.last_id = max(self.last_id, entries[-1][0], key=_order)
         return entries
 
+    def is_behind(self, client: Any) -> bool:
+        """Say whether the stream holds messages that this site's recorders have not read, or not written."""
+        mine = next((group for group in client.xinfo_groups(self.stream) if group["name"] == self.name.encode()), None)
+        if mine is None or mine["pending"]:
+            return True
+        last: bytes = client.xinfo_stream(self.stream)["last-generated-id"]
+        return _order(last) > _order(mine["last-delivered-id"])
+
     def take_over(self, client: Any) -> Sequence[Entry]:
         """Return what a recorder that died had read and not written."""
         now = time.monotonic()
@@ -184,12 +193,8 @@ class Group:
         return min(needed, key=_order, default=b"0-0")
 
     def _note_gap(self, messages: int, why: str) -> None:
-        log.error("%s (%d messages)", why, messages)
         began_at = int(self.last_id.partition(b"-")[0]) / 1000 or time.time()
-        row = {"began_at": began_at, "ended_at": time.time(), "messages": messages, "why": why}
-        with self.engine.begin() as connection:
-            bump(connection)
-            connection.execute(insert(gaps), row)
+        note_gap(self.engine, began_at, time.time(), messages, why)
 
 
 def _order(id_: bytes) -> tuple[int, int]:

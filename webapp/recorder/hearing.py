@@ -16,15 +16,27 @@ from kombu.messaging import Consumer
 from sqlalchemy import Engine
 
 from webapp.celery_app import celery_of
-from webapp.recorder.away import BROKER_AWAY
+from webapp.queues import is_redis
+from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
+from webapp.recorder.gaps import note_gap
+from webapp.recorder.health import HEALTH_SECONDS, Health
 from webapp.recorder.held import Held
+from webapp.recorder.news import Bell
 from webapp.recorder.workers import Workers
 from webapp.stream import unmarked_events
 
 log = logging.getLogger(__name__)
 
 BACKOFF_MAX: Final = 5.0
+QUIET_SECONDS: Final = 1.0
+"""Seconds that are waited for an event when none waits to be written; a recorder that is stopped notices by then."""
+GAP: Final = (
+    "The connection to the broker was lost or had gone silent; events of workers that are not instrumented may be "
+    "missing."
+)
+NONSENSE_MAX: Final = 20
+"""Messages in a row that make no sense, after which the fault is taken to be the connection's."""
 
 
 class LocalClockReceiver(EventReceiver):  # type: ignore[misc]  # Celery carries no type hints
@@ -36,15 +48,25 @@ class LocalClockReceiver(EventReceiver):  # type: ignore[misc]  # Celery carries
 
 
 class EventRecorder:
-    """Hears events, folds them by run and writes them in batches."""
+    """Hears events, folds them by run and writes them in batches.
 
-    def __init__(self, app: Flask, engine: Engine, stopping: threading.Event) -> None:
+    ``heard_at`` is when a connection last proved to carry something (seconds UTC), ``deaf`` the time without one that
+    is still to be noted.
+    """
+
+    def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, bell: Bell | None = None) -> None:
         self.celery: Celery = celery_of(app)
+        self.engine = engine
         self.stopping = stopping
+        self.bell = bell or Bell(stopping)
         self.batch = Batch(app, engine)
         self.workers = Workers()
         self.held = Held()
         self.new_worker = threading.Event()
+        self.heard_at: float | None = None
+        self.deaf: tuple[float, float] | None = None
+        self.nonsense = 0
+        self.away: tuple[type[BaseException], ...] = BROKER_AWAY
 
     def run(self) -> None:
         """Hear events until stopped; reconnect with growing pauses when the broker goes away."""
@@ -53,8 +75,11 @@ class EventRecorder:
             try:
                 for _ in self._hear():
                     pause = 0.2
-            except BROKER_AWAY as fault:
-                log.warning("The broker is away (%s); trying again in %.1f s.", fault, pause)
+            except Exception as fault:  # noqa: BLE001
+                if isinstance(fault, self.away):
+                    log.warning("The broker is away (%s); trying again in %.1f s.", fault, pause)
+                else:
+                    complain(log, fault)
                 self.batch.write()
                 self.stopping.wait(pause)
                 pause = min(pause * 2, BACKOFF_MAX)
@@ -62,9 +87,12 @@ class EventRecorder:
 
     def _hear(self) -> Iterator[None]:
         """Yield after each successful wait for events."""
-        with self.celery.connection_for_read() as connection:
+        options = {"health_check_interval": HEALTH_SECONDS}
+        with self.celery.connection_for_read(heartbeat=HEALTH_SECONDS, transport_options=options) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0.1)
             with connection.channel() as channel:
+                # Redis counts nearly everything among a connection's errors, a message without a body too.
+                self.away = BROKER_AWAY if is_redis(channel) else (*BROKER_AWAY, *_errors(connection))
                 key = unmarked_events(self.celery, channel)
                 receiver = LocalClockReceiver(channel, handlers={"*": self._take}, routing_key=key, app=self.celery)
                 (consumer,) = receiver.get_consumers(partial(Consumer, channel), channel)
@@ -72,24 +100,45 @@ class EventRecorder:
                     self.celery.control.enable_events(connection=connection)
                     receiver.wakeup_workers(channel=channel)
                     log.info("Recording events.")
+                    health = Health(connection, channel)
+                    # Redis subscribes with the first wait.
+                    self._drain(connection)
+                    self.deaf = (self.heard_at, time.time()) if self.heard_at is not None else None
                     while not self.stopping.is_set():
+                        self._note_gap()
                         self._drain(connection)
+                        health.check()
+                        self.heard_at = health.proved_at
                         if not self.batch.due_in and not self.batch.write():
                             self.stopping.wait(0.5)
                         yield
+
+    def _note_gap(self) -> None:
+        """Note for which time nothing was heard, where a worker is known whose events come on this connection alone."""
+        if self.deaf and any(not heard.durable for heard in self.workers.online().values()):
+            try:
+                note_gap(self.engine, *self.deaf, 0, GAP)
+            except DATABASE_AWAY:
+                return
+        self.deaf = None
 
     def _drain(self, connection: Any) -> None:
         if len(self.batch.runs) >= BACKLOG_RUNS:
             self.stopping.wait(BATCH_SECONDS)
             return
         try:
-            connection.drain_events(timeout=BATCH_SECONDS)
+            connection.drain_events(timeout=max(self.batch.due_in, 0.01) if self.batch.runs else QUIET_SECONDS)
+            self.nonsense = 0
         except TimeoutError:
-            pass
-        except BROKER_AWAY:
+            self.nonsense = 0
+        except self.away:
             raise
         # Anybody may publish anything here, and what came before and after it is good.
-        except Exception as fault:  # noqa: BLE001
+        except Exception as fault:
+            self.nonsense += 1
+            if not connection.connected or self.nonsense > NONSENSE_MAX:
+                self.nonsense = 0
+                raise
             log.warning("A message that makes no sense was passed over: %.200s", fault)
             self.stopping.wait(0.01)
 
@@ -98,6 +147,14 @@ class EventRecorder:
         if str(event.get("type")).startswith("worker-"):
             if self.workers.hear(event, now):
                 self.new_worker.set()
+                self.bell.ring()
             return
         self.held.hear(event)
         self.batch.take(event, now)
+
+
+def _errors(connection: Any) -> tuple[type[BaseException], ...]:
+    """Return the errors after which this kind of broker is to be connected to anew."""
+    recoverable = connection.recoverable_connection_errors + connection.recoverable_channel_errors
+    found: tuple[type[BaseException], ...] = (*connection.connection_errors, *recoverable)
+    return found

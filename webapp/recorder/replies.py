@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from celery import Celery
 
+from webapp.broker import note_asked
 from webapp.recorder.workers import Key
 
 ATTRIBUTE: Final = "vase_schema"
@@ -57,7 +58,11 @@ def ask(
     mailbox.clock = clock
     with celery.connection_or_acquire() as connection:
         options = {"reply": True, "timeout": ANSWER_SECONDS, "limit": limit, "callback": take}
-        mailbox(connection)._broadcast(command, arguments, list(hostnames), **options)
+        asking = mailbox(connection)
+        try:
+            asking._broadcast(command, arguments, list(hostnames), **options)
+        finally:
+            note_asked(asking)
     return found
 
 

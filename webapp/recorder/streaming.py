@@ -16,8 +16,8 @@ from sqlalchemy import Engine, insert, select
 
 from webapp.celery_app import celery_of
 from webapp.queries import bump, gaps
-from webapp.queues import is_redis, plain
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY
+from webapp.queues import is_redis, plain, plain_redis
+from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import Batch
 from webapp.recorder.group import READ_MAX, CopiedError, Entry, Group
 from webapp.recorder.held import Held
@@ -26,8 +26,12 @@ from webapp.stream import FIELD, REFUSED_SECONDS
 
 log = logging.getLogger(__name__)
 
-BLOCK: Final = 1000
-"""Milliseconds that a read waits for the first message; less than a socket's timeout."""
+BLOCK: Final = 10_000
+"""Milliseconds that a read waits for the first message."""
+SOCKET_TIMEOUT: Final = 15.0
+"""Seconds after which a connection that says nothing is dead: Redis answers when a read has waited long enough."""
+ASK_EVERY: Final = 1.0
+"""Seconds between two questions to Redis whether anything is left to be read."""
 
 FORBIDDEN: Final = (
     "The broker's user may not use the keys vase.*, so events are recorded as they are heard, and what happens while "
@@ -41,7 +45,8 @@ class StreamRecorder:
     """Reads messages, folds their events by run, writes them and acknowledges.
 
     ``caught_up_at`` is when the end of the stream was last seen (monotonic seconds), None before: what has been said is
-    known only then. ``absent`` says that the broker has no streams.
+    known only then. ``absent`` says that the broker has no streams. ``client_id`` is Redis's name for the connection
+    that waits.
     """
 
     def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, held: Held) -> None:
@@ -54,19 +59,23 @@ class StreamRecorder:
         self.unacknowledged: list[bytes] = []
         self.caught_up_at: float | None = None
         self.absent = False
+        self.asked_at = 0.0
+        self.client_id: int | None = None
 
     def run(self) -> None:
         """Read until stopped; try again when the broker or the database is away."""
         pause = 0.2
         while not self.stopping.is_set():
             try:
-                with self.celery.connection_for_read() as connection:
+                options = {"socket_timeout": SOCKET_TIMEOUT}
+                with self.celery.connection_for_read(transport_options=options) as connection:
                     channel = connection.default_channel
                     if not is_redis(channel):
                         self.absent = True
                         return
                     client = plain(channel)
                     self.group.prepare(client, keys_of_channel(channel))
+                    self.client_id = _client_id(client)
                     self.absent = False
                     while not self.stopping.is_set():
                         self._turn(client)
@@ -84,9 +93,9 @@ class StreamRecorder:
                 log.debug("The stream is away: %s", fault)
                 self.caught_up_at = None
                 self.stopping.wait(pause)
-            except Exception:
+            except Exception as fault:  # noqa: BLE001
                 # What was read is kept and tried again; a fault that nobody foresaw must not end all recording.
-                log.exception("Unforeseen")
+                complain(log, fault)
                 self.caught_up_at = None
                 self.stopping.wait(pause)
             pause = min(pause * 2, 2.0)
@@ -146,9 +155,45 @@ class StreamRecorder:
         self.unacknowledged = []
 
     def caught_up(self, within: float) -> bool:
-        """Say whether the end of the stream was seen so many seconds ago at most; without a stream nothing waits."""
-        return self.absent or (self.caught_up_at is not None and time.monotonic() - self.caught_up_at < within)
+        """Say whether all was read and written that was said up to so many seconds ago; without a stream nothing waits.
+
+        A reader at the end of the stream waits for long, so whether anything is left is asked of Redis. Raises what the
+        broker's driver raises.
+        """
+        if self.absent:
+            return True
+        if self.caught_up_at is None:
+            return False
+        now = time.monotonic()
+        if now - self.caught_up_at < within:
+            return True
+        if now - self.asked_at < ASK_EVERY:
+            return False
+        self.asked_at = now
+        with plain_redis(self.celery) as (_, client):
+            if client is None or self.group.is_behind(client) or self.caught_up_at is None:
+                return False
+        self.caught_up_at = now
+        return True
 
     def caught_up_since(self, at: float) -> bool:
         """Say whether everything has been read that was said until then (monotonic seconds)."""
-        return self.absent or (self.caught_up_at is not None and self.caught_up_at > at)
+        return self.caught_up(within=time.monotonic() - at)
+
+    def interrupt(self) -> None:
+        """End the wait for a message; call it when the recorder is stopped."""
+        if self.client_id is None:
+            return
+        try:
+            with plain_redis(self.celery) as (_, client):
+                client.client_unblock(self.client_id)
+        except BROKER_AWAY as fault:
+            log.debug("The stream is away: %s", fault)
+
+
+def _client_id(client: Any) -> int | None:
+    """Return Redis's name for a client's connection, None where its user may not ask."""
+    try:
+        return int(client.client_id())
+    except NoPermissionError:
+        return None

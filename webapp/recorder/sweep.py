@@ -44,7 +44,9 @@ class Sweep:
     def step(self, engine: Engine, celery: Celery, value_max: int) -> int:
         """Look at the next keys and return how many rows changed. Only Redis can be walked."""
         backend = celery.backend
-        if self.cursor is None or not isinstance(backend, RedisBackend):
+        if not isinstance(backend, RedisBackend):
+            self.cursor = None
+        if self.cursor is None:
             return 0
         if self.cursor == 0:
             with engine.connect() as connection:

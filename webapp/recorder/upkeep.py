@@ -1,29 +1,27 @@
-"""Everything a recorder does by the clock: heartbeat, relay of the outbox, live runs, lost workers, stored results."""
+"""Everything a recorder does by itself: heartbeat, relay of the outbox, live runs, lost workers, stored results."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from flask import Flask
 from sqlalchemy import Engine
 
-from webapp.broker import answering_workers, ping
+from webapp.broker import answering_workers, forget_replies, ping
 from webapp.bulk import carry_out
 from webapp.cancelled import forget_old
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
-from webapp.outbox import CLAIM_MAX, relay
+from webapp.outbox import CLAIM_MAX, relay, something_waits
 from webapp.queues import plain_redis
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.inspecting import enable_events, forget_gone, inspect
+from webapp.recorder.jobs import Job
 from webapp.recorder.missed import Missed
 from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
@@ -36,14 +34,12 @@ from webapp.recorder.watch import Watch
 from webapp.recorder.workers import Ended, Key
 from webapp.text import tidy
 
-log = logging.getLogger(__name__)
-
 NEWCOMER_SECONDS: Final = 5.0
 """Seconds for which a worker that has come up is asked again and again to send events."""
 SETTLING: Final = 15.0
 """Seconds for which the broker must have been well before silence says anything about a run."""
-SWEEP_SECONDS: Final = 30.0
-"""Seconds between walks over all stored results; one also follows each start and each return of the broker."""
+SWEEP_PAUSE: Final = 30.0
+"""Seconds that must lie between two walks over stored results that newcomers cause."""
 RELAY_SECONDS: Final = 0.4
 """Seconds for which the relay may go on by itself while there is more to send."""
 PRUNE_SECONDS: Final = 60.0
@@ -52,23 +48,23 @@ PRUNE_AT_ONCE: Final = 1.0
 """Seconds that removing may go on at once."""
 KNOWN_SECONDS: Final = 3.0
 """Seconds for which the stream counts as read after its end was seen."""
-INSPECT_SECONDS: Final = 30.0
+PING_SECONDS: Final = 120.0
+"""Seconds between two pings of all workers: those without a heartbeat are known by their answers alone."""
+INSPECT_SECONDS: Final = 600.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
 WORKER_KEPT: Final = 7 * 24 * 3600.0
 """Seconds for which the tasks of a worker that is away are kept."""
 
-Jobs = list[tuple[float, Callable[[], None]]]
-"""What is to be done, and how many seconds after the last time."""
-
 
 class Upkeep:
-    """The jobs, each with its period in seconds. One that fails is logged and tried again at its next time."""
+    """The jobs of each thread. What they ask of the broker at rest stands in ``docs/broker.md``."""
 
     def __init__(self, app: Flask, engine: Engine, recorder: EventRecorder, stream: StreamRecorder) -> None:
         self.app = app
         self.engine = engine
         self.recorder = recorder
         self.stream = stream
+        self.bell = recorder.bell
         self.celery = celery_of(app)
         self.broker_error: str | None = "not asked yet"
         self.ended: list[tuple[float, Ended]] = []
@@ -77,86 +73,75 @@ class Upkeep:
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
         self.sweep = Sweep(self.retention, self.runs_max)
+        self.swept_at = -SWEEP_PAUSE
         self.prune_at = 0.0
         self.clock = Clock()
         self.clock.remember(engine)
         self.repair = Repair(app.config["DOUBT_SECONDS"], recorder.held)
         self.well_since: float | None = None
-        self.call_until = self.called_at = 0.0
-        self.to_be_told, self.to_be_asked = threading.Event(), threading.Event()
-        self.inspected_at = -INSPECT_SECONDS
+        self.call_until = 0.0
+        self.to_be_told, self.to_be_asked, self.to_be_sent = threading.Event(), threading.Event(), threading.Event()
+        self.pinged_at = self.inspected_at = -INSPECT_SECONDS
         self.met: set[Key] = set()
         self.missed: Missed | None = Missed.before_now(engine)
-        self.jobs: Jobs = [
-            (2.0, self._beat),
-            (0.4, partial(self._look, self.running)),
-            (3.0, partial(self._look, self.live)),
-            (0.2, self._sweep),
-            (SWEEP_SECONDS, self.sweep.start),
-            (2.0, self._tidy_stream),
-            (10.0, self._enable_events),
+        # The heartbeat waits for nothing but the database: a broker that hangs is no recorder that is dead.
+        self.beating = [Job(self._beat, 3.0, 1.0)]
+        self.asking = [Job(self._ping, 3.0)]
+        self.looking = [
+            Job(partial(self._look, self.running), 5.0, 0.4),
+            Job(partial(self._look, self.live), 30.0, 10.0),
+            Job(self._sweep, 60.0, 0.1),
+            Job(self._tidy_stream, 30.0, 2.0),
+            Job(self._enable_events, 60.0, 1.0),
         ]
         # These may have a hundred thousand runs to send.
-        self.sending: Jobs = [(0.1, self._bulk), (0.1, self._relay)]
+        self.sending = [Job(self._bulk, 5.0, 0.1), Job(self._relay, 5.0, 0.1)]
         # These wait for the answers of workers, which nothing else is to wait for.
-        self.questions: Jobs = [(0.5, self._cancels), (0.5, self._inspect), (60.0, self._forget_cancels)]
-        # These wait too, or read much; the heartbeat must not.
-        self.judging: Jobs = [
-            (1.0, self._rescue),
-            (1.0, self._note_missed),
-            (self.repair.period, self._repair),
-            (5.0, self._prune),
-            (3600.0, self._forget),
+        self.questions = [
+            Job(self._cancels, 5.0, 0.5),
+            Job(self._inspect, 5.0, 0.5),
+            Job(self._forget_replies, 10.0),
+            Job(self._forget_cancels, 60.0),
+        ]
+        # These wait too, or read much.
+        self.judging = [
+            Job(self._rescue, 1.0),
+            Job(self._note_missed, 1.0),
+            Job(self._repair, 3 * self.repair.period, self.repair.period),
+            Job(self._prune, 5.0),
+            Job(self._forget, 3600.0),
         ]
 
-    def run(self, jobs: Jobs) -> None:
-        """Do each job when it is due, until stopped; a job that fails is tried again at its next time."""
-        due = [0.0] * len(jobs)
-        while not self.recorder.stopping.is_set():
-            for number, (period, job) in enumerate(jobs):
-                if time.monotonic() >= due[number] or (job == self._enable_events and self._called()):
-                    self._do(job)
-                    due[number] = time.monotonic() + period
-            self.recorder.stopping.wait(0.1)
-
-    def _called(self) -> bool:
-        """Say whether a worker has come up lately; it listens to commands a moment after its first event."""
-        now = time.monotonic()
-        if self.recorder.new_worker.is_set():
-            self.recorder.new_worker.clear()
-            self.call_until = now + NEWCOMER_SECONDS
-        return now < self.call_until and now - self.called_at >= 1.0
-
-    def _do(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except DATABASE_AWAY as fault:
-            log.error("The database is away: %s", why(fault))
-        except BROKER_AWAY as fault:
-            log.debug("The broker is away: %s", fault)
-        except Exception:
-            # One job that stumbles must not end the heartbeat and the relay.
-            log.exception("Unforeseen")
+    def threads(self) -> dict[str, list[Job]]:
+        """Return the jobs by the name of the thread that does them."""
+        names = ("beating", "asking", "looking", "sending", "questions", "judging")
+        return {name: getattr(self, name) for name in names}
 
     def _beat(self) -> None:
-        was = self.broker_error
-        try:
-            ping(publisher_of(self.app))
-            self.broker_error = None
-        except BrokerError as fault:
-            self.broker_error = str(fault)
-            self.well_since = None
-            self.repair.forget()
-        if self.broker_error is None and was is not None:
-            self.well_since = time.monotonic()
-            self.sweep.start()
-            relay(self.app, self.engine, impatient=True, first_only=not self._knows_all())
-            # Silence says nothing about workers while the broker itself was silent.
-            self.recorder.workers.forgive(time.time())
         if self.broker_error is None:
             self.recorder.workers.note_silence(time.time())
         self.ended += [(time.monotonic(), one) for one in self.recorder.workers.take_ended()]
         write_signs(self.engine, self.recorder.workers, self.broker_error)
+
+    def _ping(self) -> None:
+        was = self.broker_error
+        try:
+            ping(publisher_of(self.app))
+        except BrokerError as fault:
+            self.broker_error = str(fault)
+            self.well_since = None
+            self.repair.forget()
+            if was is None:
+                self.bell.ring()
+            return
+        if was is not None:
+            self.well_since = time.monotonic()
+            self.sweep.start()
+            self.to_be_sent.set()
+            # Silence says nothing about workers while the broker itself was silent.
+            self.recorder.workers.forgive(time.time())
+            self.broker_error = None
+            self.bell.ring()
 
     def _rescue(self) -> None:
         # What a worker said last was under way when its end was found.
@@ -164,27 +149,33 @@ class Upkeep:
             rescue(publisher_of(self.app), self.recorder.held, self.ended[0][1])
             self.ended.pop(0)
 
-    def _relay(self) -> None:
+    def _relay(self) -> bool:
+        """Send what is due; say whether anything waits."""
         end = time.monotonic() + RELAY_SECONDS
-        while self.broker_error is None and relay(self.app, self.engine, first_only=not self._knows_all()) == CLAIM_MAX:
-            if time.monotonic() >= end:
-                return
+        waits = False
+        while self.broker_error is None and time.monotonic() < end and (waits := something_waits(self.engine)):
+            impatient = self.to_be_sent.is_set()
+            self.to_be_sent.clear()
+            if relay(self.app, self.engine, impatient=impatient, first_only=not self._knows_all()) < CLAIM_MAX:
+                break
+        return waits
 
-    def _look(self, watch: Watch) -> None:
-        if self.broker_error is None:
-            watch.look(self.engine, self.celery, self.recorder.batch.value_max)
+    def _look(self, watch: Watch) -> bool:
+        return self.broker_error is None and watch.look(self.engine, self.celery, self.recorder.batch.value_max)
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> bool:
         if self.broker_error is None:
             self.sweep.step(self.engine, self.celery, self.recorder.batch.value_max)
+        return self.sweep.cursor is not None
 
-    def _repair(self) -> None:
+    def _repair(self) -> bool:
         """Judge nobody before everything that waits to be read has been read, and the workers had time to be heard."""
         if self.well_since is None or time.monotonic() - self.well_since < min(SETTLING, self.repair.age / 2):
-            return
+            return True
         if not self._knows_all():
-            return
+            return True
         self.repair.look(self.engine, self.celery, self.recorder.workers, self.recorder.batch.value_max)
+        return bool(self.repair.suspected)
 
     def _knows_all(self) -> bool:
         """Say whether everything that workers have said has been read, but for the last seconds."""
@@ -197,22 +188,23 @@ class Upkeep:
                 self.to_be_told.clear()
             follow(self.app, self.engine, newcomer=newcomer)
 
-    def _bulk(self) -> None:
-        carry_out(self.app, self.engine, time.time())
+    def _bulk(self) -> bool:
+        """Carry out the next part of an action; say whether one goes on."""
+        return carry_out(self.app, self.engine, time.time()) is not None
 
     def _inspect(self) -> None:
-        now = time.monotonic()
-        if self.broker_error is None and (self.to_be_asked.is_set() or now >= self.inspected_at + INSPECT_SECONDS):
+        if self.broker_error is not None:
+            return
+        now, publisher = time.monotonic(), publisher_of(self.app)
+        if now >= self.pinged_at + PING_SECONDS:
+            self.pinged_at = now
+            for hostname in answering_workers(publisher):
+                self.recorder.workers.answered(tidy(hostname) or "", time.time(), 3 * PING_SECONDS)
+        if self.to_be_asked.is_set() or now >= self.inspected_at + INSPECT_SECONDS:
             self.to_be_asked.clear()
-            publisher = publisher_of(self.app)
-            if now >= self.inspected_at + INSPECT_SECONDS:
-                # Workers without a heartbeat are known by their answers alone.
-                self.inspected_at = now
-                for hostname in answering_workers(publisher):
-                    self.recorder.workers.answered(tidy(hostname) or "", time.time(), 3 * INSPECT_SECONDS)
+            self.inspected_at = now
             inspect(self.engine, publisher, self.recorder.workers)
-        if self.broker_error is None:
-            self._meet()
+        self._meet()
 
     def _meet(self) -> None:
         """Ask the workers that are met for the first time for events, and once for what they have at hand."""
@@ -241,6 +233,10 @@ class Upkeep:
         if self.broker_error is None and self.clock.is_believed():
             forget_old(publisher_of(self.app), time.time())
 
+    def _forget_replies(self) -> None:
+        if self.broker_error is None:
+            forget_replies(publisher_of(self.app))
+
     def _prune(self) -> None:
         # To find the millionth newest run takes a walk over all of them, so whoever is done rests for a while.
         now = time.time()
@@ -264,14 +260,23 @@ class Upkeep:
         with plain_redis(self.celery) as (_, client):
             self.stream.group.tidy(client)
 
-    def _enable_events(self) -> None:
-        self.called_at = time.monotonic()
+    def _enable_events(self) -> bool:
+        """Ask workers to send events: all now and then, one that has come up until it listens to commands, too."""
+        now = time.monotonic()
+        if self.recorder.new_worker.is_set():
+            self.recorder.new_worker.clear()
+            self.call_until = now + NEWCOMER_SECONDS
         if self.broker_error is None:
             publisher_of(self.app).control.enable_events()
-        # What a newcomer has ended before it sent events is told by the result backend alone.
-        if self.called_at < self.call_until:
-            self.sweep.start()
-            self.to_be_asked.set()
-            # One of ours asks by itself for each message.
-            if any(not heard.durable for heard in self.recorder.workers.online().values()):
-                self.to_be_told.set()
+        if now >= self.call_until:
+            return False
+        self.to_be_asked.set()
+        # What others have ended before they sent events is told by the result backend alone; ours ask by themselves for
+        # each message whether it was cancelled.
+        if any(not heard.durable for heard in self.recorder.workers.online().values()):
+            self.to_be_told.set()
+            if now >= self.swept_at + SWEEP_PAUSE:
+                self.swept_at = now
+                self.sweep.start()
+        self.bell.ring()
+        return True

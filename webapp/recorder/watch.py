@@ -31,16 +31,17 @@ class Watch:
     running_only: bool
     position: int = 0
 
-    def look(self, engine: Engine, celery: Celery, value_max: int) -> int:
-        """Read the next live runs' stored state and write what is new; return how many rows changed."""
+    def look(self, engine: Engine, celery: Celery, value_max: int) -> bool:
+        """Read the next live runs' stored state and write what is new; say whether there are any."""
         rows = self._next(engine)
         if not rows:
-            return 0
+            return False
         now = time.time()
         by_id = {row.task_id: row for row in rows}
         found = read_results(celery, by_id, now, value_max)
         news = {task_id: dated for task_id, facts in found if (dated := _news(by_id[task_id], facts, now))}
-        return write(engine, news)
+        write(engine, news)
+        return True
 
     def _next(self, engine: Engine) -> list[Row[Any]]:
         sent = or_(runs.c.publish_state.is_(None), runs.c.publish_state == "sent")
