@@ -105,8 +105,9 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
 
 def _forget_oldest(connection: Connection, unheard: dict[tuple[str, int], Any]) -> None:
     """Forget the processes that were heard longest ago, where there are too many of them: anybody may invent some."""
-    for hostname, pid in sorted(unheard, key=lambda key: unheard[key].seen_at)[: max(len(unheard) - UNHEARD_MAX, 0)]:
-        connection.execute(delete(workers).where(workers.c.hostname == hostname, workers.c.pid == pid))
+    oldest = sorted(unheard, key=lambda key: unheard[key].seen_at)[: max(len(unheard) - UNHEARD_MAX, 0)]
+    if oldest:
+        connection.execute(delete(workers).where(_MINE), [{"k_hostname": name, "k_pid": pid} for name, pid in oldest])
 
 
 def hostnames_online(engine: Engine) -> list[str]:
