@@ -71,6 +71,7 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
     """Celery's request, which is marked as revoked when it was cancelled while its worker was away."""
 
     _empty_until = 0.0
+    expires: Any
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
