@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 # Tests that run side by side on a small machine only slow each other down.
 .NOTPARALLEL:
-.PHONY: help up test lint types unit integration postgres browser faults bench format clean chromium postgresql
+.PHONY: help up test check lint types unit integration postgres browser faults bench format clean chromium postgresql
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +19,8 @@ up: $(VENV)/installed ## Start everything: web, worker, recorder, Flower and Red
 
 test: lint types unit integration postgres browser ## Check everything: lint, types and all tests but the slow ones
 	$(BIN)/pytest tests/faults -m "not slow"
+
+check: lint types unit ## Check what a minute allows: lint, types and unit tests
 
 lint: $(VENV)/installed-dev ## Look for mistakes and for unformatted code
 	$(BIN)/ruff check

@@ -31,6 +31,9 @@ preload_app = True
 # hold no thread.
 keepalive = 15
 
+# Whoever may connect could otherwise say in a header under which path the site stands, and so where its links lead.
+forwarder_headers = ""
+
 # The worker processes tell the main one that they live, however long a request takes. One that stays silent hangs.
 timeout = 30
 # Shorter than bin/keep waits, so that a slow client cannot turn a clean stop into a kill.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from webapp.errors import SettingError
 CELERY_PREFIX: Final = "CELERY_"
 OWN_PREFIX: Final = "VASE_"
 """What the names of settings may begin with, and must where a site has an environment of its own."""
+INSTANCE_FILES: Final = ("vase.sqlite3", "secret_key", ".secret_key", "up.lock", "redis")
+"""How the names of what Vase keeps in its instance folder begin."""
 CELERY_OPTIONS: Final[dict[str, Any]] = dict(flatten(NAMESPACES))
 
 
@@ -307,7 +311,7 @@ def _derive(values: dict[str, Any], root: Path) -> None:
     """Fill in the settings whose default depends on another one."""
     instance = Path(values["INSTANCE_PATH"] or root / "instance").resolve()
     try:
-        instance.mkdir(parents=True, exist_ok=True)
+        _keep_private(instance, default=root / "instance")
         values["SECRET_KEY"] = values["SECRET_KEY"] or _secret_key(instance / "secret_key")
     except OSError as fault:
         raise SettingError(f"INSTANCE_PATH={instance} cannot be used: {fault.strerror}") from None
@@ -324,6 +328,20 @@ def _derive(values: dict[str, Any], root: Path) -> None:
                 "Example: CELERY_RESULT_BACKEND=redis://127.0.0.1:6379/0"
             )
         values["CELERY_RESULT_BACKEND"] = values["CELERY_BROKER_URL"]
+
+
+def _keep_private(folder: Path, default: Path) -> None:
+    """Make the instance folder, for its owner alone, and so its files; a folder that has other uses is left alone."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    entries = list(folder.iterdir())
+    ours = [path for path in entries if path.name.startswith(INSTANCE_FILES)]
+    if folder == default.resolve() or (len(ours) == len(entries) and not folder.stat().st_mode & stat.S_ISVTX):
+        ours.append(folder)
+    for path in ours:
+        # Somebody else's, or gone by now.
+        with contextlib.suppress(OSError):
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _secret_key(path: Path) -> str:

@@ -51,6 +51,8 @@ def init_app(app: Flask) -> None:
     app.config.setdefault(
         "SQLALCHEMY_ENGINE_OPTIONS",
         {"pool_size": app.config["WEB_THREADS"] + 2, "max_overflow": 8, "pool_timeout": 5, "pool_use_lifo": True}
+        # What fails is logged, and what people gave to their tasks is not.
+        | {"hide_parameters": True}
         | ({} if is_sqlite else _postgresql(app.config["SQLALCHEMY_DATABASE_URI"])),
     )
     db.init_app(app)

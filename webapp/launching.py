@@ -26,6 +26,7 @@ from webapp.queries import bump, database_time, runs
 from webapp.redis_keys import check_queue
 from webapp.signature.nodes import WrongError
 from webapp.signature.tagged import untagged
+from webapp.text import NAME_MAX
 
 SAME_SECONDS: Final = 30.0
 """Seconds by which the times of two submissions may differ that are one form, sent twice."""
@@ -118,6 +119,8 @@ def check_call(
 
     The same for a queue, asked for or by the routes of the app, whose name belongs to something else in the broker.
     """
+    if len(name) > NAME_MAX:
+        raise RefusedError(f"A task's name has at most {NAME_MAX} characters.")
     check_arguments(*_without_tags(args, kwargs))
     _check_number(app, name, args, kwargs)
     check_queue(publisher_of(app), (options or {}).get("queue") or queue_of(app, name))

@@ -130,6 +130,31 @@ def test_the_secret_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None
     assert stat.S_IMODE((tmp_path / "instance" / "secret_key").stat().st_mode) == 0o600
 
 
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+
+
+def test_the_instance_folder_is_its_owners_alone_an_old_one_too(tmp_path: Path) -> None:
+    folder = tmp_path / "instance"
+    folder.mkdir(mode=0o755)
+    for name in ("vase.sqlite3", "vase.sqlite3-wal"):
+        (folder / name).touch(mode=0o644)
+    (folder / "redis").mkdir(mode=0o755)
+    load_settings(tmp_path, {})
+    private = {"vase.sqlite3": 0o600, "vase.sqlite3-wal": 0o600, "secret_key": 0o600, "redis": 0o700, "instance": 0o700}
+    assert modes(folder) == private
+
+
+def test_a_folder_with_other_uses_stays_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "other.txt").touch()
+    (folder / "other.txt").chmod(0o644)
+    load_settings(tmp_path, {"INSTANCE_PATH": str(folder)})
+    assert modes(folder) == {"shared": 0o755, "other.txt": 0o644, "secret_key": 0o600}
+
+
 def test_processes_that_start_together_agree_on_one_secret_key(tmp_path: Path) -> None:
     code = "import pathlib, sys; from webapp.config import load_settings; "
     code += "print(load_settings(pathlib.Path(sys.argv[1]), {})['SECRET_KEY'])"

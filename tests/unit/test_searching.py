@@ -135,6 +135,33 @@ def test_a_cell_that_looks_like_a_formula_is_defused(app: Flask, client: FlaskCl
     assert row["exception"] == f"'{cell}"
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "cell", ["x;=cmd|'/C calc'!A0", "x\t=1+1", "a, @SUM(1)", " =1", "\u200b=1", "x\n=1", "x;\u00a0+1"]
+)
+def test_whatever_a_spreadsheet_takes_for_the_end_of_a_cell_no_formula_follows(
+    app: Flask, client: FlaskClient, cell: str, delimiter: str
+) -> None:
+    happened("one", "failed", exception=cell)
+    cells = [cell for row in csv.reader(io.StringIO(client.get("/runs.csv").text), delimiter=delimiter) for cell in row]
+    assert [cell for cell in cells if cell.strip(" \u200b\u00a0\n").startswith(("=", "+", "-", "@"))] == []
+
+
+def test_a_line_of_json_is_one_line_to_every_program(app: Flask, client: FlaskClient) -> None:
+    happened("one", "failed", exception="a\u2028b\u2029c")
+    (line,) = client.get("/runs.jsonl").text.splitlines()
+    assert json.loads(line)["exception"] == "a\u2028b\u2029c"
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, 10**30])
+def test_a_number_that_no_column_can_hold_is_of_nothing(client: FlaskClient, number: int) -> None:
+    assert client.get(f"/bulk/{number}").status_code == 404
+    assert client.post(f"/bulk/{number}/abort").status_code == 404
+    assert client.post(f"/presets/{number}/remove").status_code == 404
+    assert client.get(f"/bulk/new?kind=retry&pick={number}").status_code < 500
+    assert client.get(f"/fragments/runs?v={number}x-0").status_code < 500
+
+
 def test_json_lines_hold_what_is_filtered(app: Flask, client: FlaskClient) -> None:
     happened("good")
     happened("bad", "failed")

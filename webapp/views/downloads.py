@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any, Final
@@ -26,13 +27,16 @@ COLUMNS: Final = (
     "task_id task state created_at sent_at received_at started_at ended_at waited_seconds ran_seconds worker queue "
     "origin retries args kwargs result exception traceback doubt root_id parent_id"
 ).split()
-# A spreadsheet takes a cell that begins so for a formula, and a formula may do anything.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# A spreadsheet takes a cell that begins so for a formula, and a formula may do anything. In many countries it begins a
+# new cell at a semicolon, whatever stands in quotation marks, and blanks before a formula are no obstacle.
+_FORMULA: Final = re.compile(r"(^|[;,\t\r\n])([\s\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠])")
+# JSON allows them in a text, where some programs take them for the end of a line.
+_LINE_ENDS: Final = {0x2028: "\\u2028", 0x2029: "\\u2029", 0x85: "\\u0085"}
 
 
 @blueprint.get("/runs.csv", endpoint="csv")
 def csv_file() -> Response | tuple[str, int]:
-    """Answer the runs that fit the filter as CSV, newest first; cells that look like formulas begin with ``'``."""
+    """Answer the runs that fit the filter as CSV, newest first; what looks like a formula has ``'`` before it."""
     return _download(_csv_lines, "text/csv", "runs.csv")
 
 
@@ -78,14 +82,18 @@ def _csv_lines(rows: Rows) -> Iterator[str]:
     yield ",".join(COLUMNS) + "\r\n"
     for values in rows:
         line = io.StringIO()
-        csv.writer(line).writerow([_defused(value) for value in values.values()])
+        csv.writer(line, quoting=csv.QUOTE_ALL).writerow([_defused(value) for value in values.values()])
         yield line.getvalue()
 
 
 def _defused(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    defused = _FORMULA.sub(r"\1'\2", value)
+    # Some programs leave out a tab or the end of a line at the start.
+    return f"'{defused}" if defused[:1] in ("\t", "\r", "\n") else defused
 
 
 def _json_lines(rows: Rows) -> Iterator[str]:
     for values in rows:
-        yield json.dumps(values, ensure_ascii=False) + "\n"
+        yield json.dumps(values, ensure_ascii=False).translate(_LINE_ENDS) + "\n"

@@ -31,7 +31,8 @@ def stamp(around: Environment) -> str:
 def version_of(last: str) -> int:
     """Return the version in what a page says it has seen, 0 when that makes no sense."""
     digits = last.partition("-")[0][:-1]
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
+    version = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
+    return version if version < 2**63 else 0
 
 
 def list_region(connection: Connection, wanted: Filter, around: Environment) -> dict[str, Any]:
