@@ -17,6 +17,7 @@ from webapp.finding import Key
 from webapp.limits import time_limit
 from webapp.text import clean
 from webapp.views import ledger
+from webapp.views.numbers import ids
 from webapp.views.present import Moment
 from webapp.views.reading import reading
 
@@ -34,8 +35,7 @@ def _heading(kind: str, total: int, more: bool) -> str:
 
 
 def _picked() -> list[int]:
-    texts = request.values.getlist("pick")
-    return [int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) < 20]
+    return ids(request.values.getlist("pick"))
 
 
 @blueprint.get("/new")
