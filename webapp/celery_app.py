@@ -11,6 +11,7 @@ from celery import Celery, Task, signals
 from celery.app.defaults import DEFAULTS
 
 from webapp.checks import check_arguments
+from webapp.config import CELERY_PREFIX
 from webapp.lease import hold
 from webapp.signature.schema import schema_of
 from webapp.stream import LIMIT_OPTION, StreamEvents
@@ -63,18 +64,15 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
             return super().apply_async(args, kwargs, *rest, **options)
 
     celery = Celery(NAME, task_cls=ContextTask, events=StreamEvents)
-    celery.config_from_object(app.config, namespace="CELERY")
+    celery.config_from_object(_options(app))
     celery.conf[LIMIT_OPTION] = app.config["STREAM_MAX_MESSAGES"]
     # A Celery app is otherwise current only in the thread that made it, and shared_task in a request's
     # thread would find another one without a broker.
     celery.set_default()
     celery.loader.import_default_modules()
-    # Celery takes CELERY_RESULT_BACKEND and others for the names of old, and a worker would warn of each, even though
-    # the namespace makes them the new ones. It can be told so only once the configuration has been read.
-    celery.conf.deprecated_settings = None
     app.extensions["celery"] = celery
     publisher = _publisher()
-    publisher.config_from_object(app.config, namespace="CELERY")
+    publisher.config_from_object(_options(app))
     app.extensions["publisher"] = _hasty(publisher)
     signals.worker_init.connect(hold, weak=False)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
@@ -95,6 +93,12 @@ def describe_tasks() -> None:
 def _told(task: Task) -> str:
     """Return how a task is called, which ``inspect registered`` tells whoever asks for ``vase_schema``."""
     return json.dumps(schema_of(task.run))
+
+
+def _options(app: Flask) -> dict[str, Any]:
+    """Return Celery's options by its own names: what it shows to whoever asks, it masks by them."""
+    named = {name.removeprefix(CELERY_PREFIX): value for name, value in app.config.items() if name[:7] == CELERY_PREFIX}
+    return {name.lower(): value for name, value in named.items()}
 
 
 def _publisher() -> Celery:

@@ -50,9 +50,9 @@ def init_app(app: Flask) -> None:
     is_sqlite = app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite")
     app.config.setdefault(
         "SQLALCHEMY_ENGINE_OPTIONS",
-        {"pool_size": app.config["WEB_THREADS"] + 2, "max_overflow": 8, "pool_timeout": 5, "pool_use_lifo": True}
-        # What fails is logged, and what people gave to their tasks is not.
-        | {"hide_parameters": True}
+        # A statement that fails is logged, and the arguments of a task are nobody's business there.
+        {"hide_parameters": True}
+        | {"pool_size": app.config["WEB_THREADS"] + 2, "max_overflow": 8, "pool_timeout": 5, "pool_use_lifo": True}
         | ({} if is_sqlite else _postgresql(app.config["SQLALCHEMY_DATABASE_URI"])),
     )
     db.init_app(app)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from flask import Flask
@@ -289,3 +290,48 @@ def test_without_flower_no_page_links_to_it(
         for path in ("/", "/runs/one"):
             assert "Flower" not in app.test_client().get(path).text
         db.engine.dispose()
+
+
+BEYOND = 2**63
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", f"/bulk/{BEYOND}", 404),
+        ("POST", f"/bulk/{BEYOND}/abort", 404),
+        ("POST", f"/presets/{BEYOND}/remove", 404),
+        ("GET", f"/bulk/new?kind=retry&pick={BEYOND}", 422),
+        ("POST", f"/bulk?kind=retry&pick={BEYOND}", 422),
+        ("GET", f"/?before={BEYOND}&top={BEYOND}&after={'9' * 5000}", 200),
+        ("GET", f"/fragments/runs?v={BEYOND}r-1", 200),
+        ("GET", f"/task?name=webapp.tasks.divide&preset={BEYOND}", 200),
+        ("GET", f"/task?name={'x' * 256}", 404),
+        ("GET", f"/task?name=webapp.tasks.divide&o.priority={BEYOND}&o.countdown={'9' * 400}", 200),
+    ],
+)
+def test_a_number_that_no_row_can_have_is_nobodys(client: FlaskClient, method: str, path: str, status: int) -> None:
+    path, _, query = path.partition("?")
+    values = dict(parse_qsl(query))
+    answer = client.get(path, query_string=values) if method == "GET" else client.post(path, data=values)
+    assert answer.status_code == status
+
+
+def test_what_a_statement_carried_is_not_logged_when_it_fails(
+    client: FlaskClient, app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE vase_task_runs")
+    assert client.post("/runs", data={"x": "8675309", "y": "2"}).status_code == 503
+    assert "INSERT INTO vase_task_runs" in caplog.text
+    assert "8675309" not in caplog.text
+
+
+def test_a_password_of_the_broker_is_not_told_to_who_asks_for_the_configuration(tmp_path: Path) -> None:
+    from webapp import create_app
+
+    app = create_app({"INSTANCE_PATH": str(tmp_path), "CELERY_BROKER_URL": "redis://:hunter2@127.0.0.1:1/0"})
+    conf = app.extensions["celery"].conf
+    # What ``celery inspect conf`` answers, which Flower shows.
+    assert "hunter2" not in repr(conf.table(with_defaults=True))
+    assert (conf.broker_url, conf.result_backend) == (("redis://:hunter2@127.0.0.1:1/0",) * 2)

@@ -21,6 +21,7 @@ def register_views(app: Flask) -> None:
         faults,
         fragments,
         ledger,
+        numbers,
         pages,
         present,
         probes,
@@ -28,6 +29,7 @@ def register_views(app: Flask) -> None:
         tasks,
     )
 
+    app.url_map.converters["int"] = numbers.IdConverter
     for module in (pages, fragments, changes, downloads, probes, status, actions, tasks, bulk):
         app.register_blueprint(module.blueprint)
     app.jinja_env.globals["badge_of"] = present.badge_of

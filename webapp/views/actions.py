@@ -15,7 +15,7 @@ from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
 from webapp.giving_back import give_back_by_hand
 from webapp.launching import launch, send_again
-from webapp.text import NAME_MAX, clean
+from webapp.text import clean, tidy
 from webapp.views.launched import key_of, tell_how_it_went
 from webapp.views.present import run_path
 
@@ -32,7 +32,7 @@ def to_run(task_id: str) -> Response:
 @blueprint.post("/send")
 def send() -> Response:
     """Try once more to send a run that waits or could not be sent, then show it."""
-    task_id = clean(request.form.get("task_id", ""))[:NAME_MAX]
+    task_id = tidy(request.form.get("task_id")) or ""
     launched = send_again(current_app, task_id)
     if launched is None:
         flash("There was nothing to send: the run is on its way or is not known.", "wait")
@@ -46,7 +46,7 @@ def send() -> Response:
 @blueprint.post("/cancel")
 def cancel() -> Response:
     """Ask that a run does not happen, or that it is ended, then show how far that got."""
-    task_id = clean(request.form.get("task_id", ""))[:NAME_MAX]
+    task_id = tidy(request.form.get("task_id")) or ""
     reason = clean(request.form.get("reason", ""))[:REASON_MAX].strip()
     try:
         if ask_to_cancel(current_app, task_id, reason, terminate="terminate" in request.form):
@@ -61,7 +61,7 @@ def cancel() -> Response:
 @blueprint.post("/again")
 def again() -> Response:
     """Run a run again with its exact arguments; where that is not possible, show the form and say why."""
-    task_id = clean(request.form.get("task_id", ""))[:NAME_MAX]
+    task_id = tidy(request.form.get("task_id")) or ""
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, task_id)
         if row is None:
@@ -85,7 +85,7 @@ def again() -> Response:
 @blueprint.post("/give-back")
 def give_back() -> Response:
     """Give the message of a run back whose worker is probably gone, then show the run."""
-    task_id = clean(request.form.get("task_id", ""))[:NAME_MAX]
+    task_id = tidy(request.form.get("task_id")) or ""
     try:
         give_back_by_hand(current_app, task_id)
         flash("The message is in its queue again; the next worker that takes it runs it.", "ok")

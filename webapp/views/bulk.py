@@ -17,13 +17,12 @@ from webapp.finding import Key
 from webapp.limits import time_limit
 from webapp.text import clean
 from webapp.views import ledger
+from webapp.views.numbers import ids
 from webapp.views.present import Moment
 from webapp.views.reading import reading
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk")
 
-NUMBER_MAX: Final = 2**63 - 1
-"""Largest number that a column can hold; a greater one in an address is of nothing."""
 SAMPLE: Final = 5
 LISTED: Final = 50
 REASON_MAX: Final = 500
@@ -36,12 +35,7 @@ def _heading(kind: str, total: int, more: bool) -> str:
 
 
 def _picked() -> list[int]:
-    texts = request.values.getlist("pick")
-    return [
-        int(text)
-        for text in texts
-        if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= NUMBER_MAX
-    ]
+    return ids(request.values.getlist("pick"))
 
 
 @blueprint.get("/new")
@@ -123,7 +117,7 @@ def index() -> str:
     return render_template("bulk/index.html", around=around, actions=entries)
 
 
-@blueprint.get(f"/<int(max={NUMBER_MAX}):number>")
+@blueprint.get("/<int:number>")
 def show(number: int) -> str | Response:
     """Show how far an action is; the same address answers the poll."""
     with db.engine.connect() as connection:
@@ -149,7 +143,7 @@ def show(number: int) -> str | Response:
     return render_template("bulk/_action.html" if request.args.get("part") else "bulk/show.html", **context)
 
 
-@blueprint.post(f"/<int(max={NUMBER_MAX}):number>/abort")
+@blueprint.post("/<int:number>/abort")
 def end(number: int) -> Response:
     """End an action where it stands."""
     with db.engine.begin() as connection:

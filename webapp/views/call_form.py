@@ -26,7 +26,7 @@ from webapp.signature.calls import fill, raw_of, read_raw
 from webapp.signature.fields import Field, Form, form_of
 from webapp.signature.preview import preview
 from webapp.signature.reading import Reading, read
-from webapp.text import clean
+from webapp.text import NAME_MAX, clean
 from webapp.views.present import clip
 from webapp.views.reading import reading
 
@@ -38,7 +38,7 @@ NO_CALL: Final = raw_of([], {})
 def known(connection: Connection, name: str) -> tuple[KnownTask, Form]:
     """Return a task and its form; one that nobody knows can be sent all the same, which the page says."""
     name = clean(name)
-    if not name:
+    if not name or len(name) > NAME_MAX:
         abort(404)
     celery = celery_of(current_app)
     task = known_tasks(connection, celery).get(name) or KnownTask(name)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -27,16 +27,18 @@ COLUMNS: Final = (
     "task_id task state created_at sent_at received_at started_at ended_at waited_seconds ran_seconds worker queue "
     "origin retries args kwargs result exception traceback doubt root_id parent_id"
 ).split()
-# A spreadsheet takes a cell that begins so for a formula, and a formula may do anything. In many countries it begins a
-# new cell at a semicolon, whatever stands in quotation marks, and blanks before a formula are no obstacle.
-_FORMULA: Final = re.compile(r"(^|[;,\t\r\n])([\s\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠])")
-# JSON allows them in a text, where some programs take them for the end of a line.
-_LINE_ENDS: Final = {0x2028: "\\u2028", 0x2029: "\\u2029", 0x85: "\\u0085"}
+# A spreadsheet takes a cell that begins so for a formula, and a formula may do anything. Blanks and double quotes in
+# front do not help, and many spreadsheets end a cell at a semicolon or a tab, whatever quotes stand around it all.
+_FORMULA: Final = re.compile(
+    r"""^(?=[\t\r\n])|(?:^|(?<=[;\t\r\n]))(?=(?:[^\S\t\r\n]|["\u00ad\u061c\u200b-\u200f\u2060\ufeff])*[=+\-@＝＋－＠])"""
+)
+# What JSON may hold as it is, and many programs take for the end of a line.
+_LINE_ENDS: Final = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
 
 
 @blueprint.get("/runs.csv", endpoint="csv")
 def csv_file() -> Response | tuple[str, int]:
-    """Answer the runs that fit the filter as CSV, newest first; what looks like a formula has ``'`` before it."""
+    """Answer the runs that fit the filter as CSV, newest first; what looks like a formula begins with ``'``."""
     return _download(_csv_lines, "text/csv", "runs.csv")
 
 
@@ -79,19 +81,19 @@ _TIMES: Final = ("created_at", "sent_at", "received_at", "started_at")
 
 
 def _csv_lines(rows: Rows) -> Iterator[str]:
-    yield ",".join(COLUMNS) + "\r\n"
+    yield _csv_line(COLUMNS)
     for values in rows:
-        line = io.StringIO()
-        csv.writer(line, quoting=csv.QUOTE_ALL).writerow([_defused(value) for value in values.values()])
-        yield line.getvalue()
+        yield _csv_line(_defused(value) for value in values.values())
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(cells)
+    return line.getvalue()
 
 
 def _defused(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    defused = _FORMULA.sub(r"\1'\2", value)
-    # Some programs leave out a tab or the end of a line at the start.
-    return f"'{defused}" if defused[:1] in ("\t", "\r", "\n") else defused
+    return _FORMULA.sub("'", value) if isinstance(value, str) else value
 
 
 def _json_lines(rows: Rows) -> Iterator[str]:

@@ -17,7 +17,7 @@ from webapp.launching import launch
 from webapp.options import Options, read_options
 from webapp.presets import remove, save
 from webapp.signature.reading import read
-from webapp.text import NAME_MAX, clean
+from webapp.text import clean, tidy
 from webapp.views import call_form, recent
 from webapp.views.call_form import Typed
 from webapp.views.launched import key_of, tell_how_it_went
@@ -87,7 +87,7 @@ def start() -> Response | tuple[str, int] | str:
 def _launch(typed: Typed) -> Response | tuple[str, int]:
     sent, options = request.form, typed.options
     name, args, kwargs = typed.task.name, typed.reading.args, typed.reading.kwargs
-    about = {"note": options.note or None, "retry_of": clean(sent["from"])[:NAME_MAX] if sent.get("from") else None}
+    about = {"note": options.note or None, "retry_of": tidy(sent.get("from")) or None}
     try:
         launched = launch(current_app, name, args, kwargs, key_of(sent.get("key")), options.values, **about)
     except RefusedError as fault:
@@ -108,7 +108,7 @@ def _save(typed: Typed) -> Response | tuple[str, int]:
     return redirect(url_for("tasks.form", name=task, preset=number), 303)
 
 
-@blueprint.post(f"/presets/<int(max={2**63 - 1}):number>/remove")
+@blueprint.post("/presets/<int:number>/remove")
 def forget(number: int) -> Response:
     """Remove a preset, then show the form of its task."""
     with db.engine.begin() as connection:
