@@ -68,6 +68,8 @@ def test_without_rights_on_our_keys_all_goes_on_and_it_is_said_once(own_stack: S
     assert "may not use the keys" in own_stack.get("/recording")[1]
     assert "Traceback" not in own_stack.log("recorder") + own_stack.log("worker")
     assert own_stack.log("worker").count("may not append to the stream") <= 3
+    assert own_stack.log("worker").count("may not read what was cancelled") == 1
+    assert "could not be" not in own_stack.log("worker")
     assert not client(own_stack).exists(STREAM, CANCELLED)
 
 
