@@ -70,7 +70,7 @@ def _run(celery: Celery, command: Callable[[Any, str], object]) -> None:
 class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no type hints
     """Celery's request, which is marked as revoked when it was cancelled while its worker was away."""
 
-    _empty_until = 0.0
+    _empty_until = _refused_until = 0.0
     expires: Any
 
     def __init__(self, message: Any, **options: Any) -> None:
@@ -80,9 +80,14 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
         took(self.id, self._vase_tag)
         self._vase_copy = False
         try:
-            self._vase_copy = is_copy(message)
-            if self._was_cancelled(message.channel):
-                revoked_tasks.add(self.id)
+            if time.monotonic() >= CancellableRequest._refused_until:
+                self._vase_copy = is_copy(message)
+                if self._was_cancelled(message.channel):
+                    revoked_tasks.add(self.id)
+        except NoPermissionError as fault:
+            if not CancellableRequest._refused_until:
+                log.warning("The broker's user may not read what was cancelled or sent twice: %s", fault)
+            CancellableRequest._refused_until = time.monotonic() + REFUSED
         # A service to the dashboard; whatever happens to it is no concern of the task.
         except Exception as fault:  # noqa: BLE001
             log.warning("It could not be asked whether %s was cancelled or sent twice: %s", self.id, fault)
@@ -114,11 +119,7 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
         pipeline = plain(channel).pipeline(transaction=False)
         pipeline.zcard(key)
         pipeline.zscore(key, self.id)
-        try:
-            size, score = pipeline.execute()
-        except NoPermissionError:
-            CancellableRequest._empty_until = now + REFUSED
-            return False
+        size, score = pipeline.execute()
         if not size:
             CancellableRequest._empty_until = now + LOOKED
         return score is not None

@@ -93,7 +93,7 @@ _PORT: Final = _number(int, 1, 65535)
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "CELERY_BROKER_URL",
-        _url("redis", "rediss", "redis+socket", "amqp", "amqps", "memory"),
+        _url("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "memory"),
         "redis://127.0.0.1:6379/0",
         "Where tasks are published. When it is set, `make up` starts no Redis of its own.",
         "redis://127.0.0.1:6379/0",
@@ -108,7 +108,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "CELERY_RESULT_BACKEND",
-        _url("redis", "rediss", "redis+socket", "disabled"),
+        _url("redis", "rediss", "redis+socket", "sentinel", "disabled"),
         None,
         "Where workers keep results. Default: the broker.",
         "redis://127.0.0.1:6379/0",
@@ -322,7 +322,7 @@ def _derive(values: dict[str, Any], root: Path) -> None:
         values["FLOWER_URL"] = f"http://127.0.0.1:{values['FLOWER_PORT']}"
     values["FLOWER_URL"] = values["FLOWER_URL"].rstrip("/")
     if values["CELERY_RESULT_BACKEND"] is None:
-        if not values["CELERY_BROKER_URL"].startswith("redis"):
+        if not values["CELERY_BROKER_URL"].startswith(("redis", "sentinel")):
             raise SettingError(
                 "CELERY_RESULT_BACKEND is not set and the broker cannot keep results. "
                 "Example: CELERY_RESULT_BACKEND=redis://127.0.0.1:6379/0"

@@ -28,6 +28,8 @@ NEWEST: Final = 20_000
 """Messages of a list that are looked at where only what was sent lately is looked for."""
 UNACKED_MAX: Final = 100_000
 """Most unacknowledged messages that are looked at."""
+QUEUES_MAX: Final = 500
+"""Most queues that are looked at: anybody may name any number of them in events."""
 CHUNK: Final = 500
 """Fields of the hash of unacknowledged messages that are looked at in one step."""
 WINDOW_FIRST: Final = 50
@@ -194,9 +196,9 @@ def waiting(
     """Return what waits in these queues, whatever their names are, and what no worker acknowledged.
 
     With ``newest_first`` only the ``NEWEST`` messages of each list are looked at. With a ``memory`` of former looks
-    only those that came since are read, and only ``wanted`` task ids are found. A queue that cannot be looked at is
-    told in ``unread`` and hinders no other; a key that is no list holds no messages. For brokers other than Redis
-    nothing is known. Raises what the broker's driver raises when it is away.
+    only those that came since are read, and only ``wanted`` task ids are found. Of very many queues the first are
+    looked at. A queue that cannot be looked at is told in ``unread`` and hinders no other; a key that is no list holds
+    no messages. For brokers other than Redis nothing is known. Raises what the broker's driver raises when it is away.
     """
     found = Waiting()
     names = list(dict.fromkeys(queues))
@@ -204,7 +206,8 @@ def waiting(
         if keys is None:
             return Waiting(unread=dict.fromkeys([*names, UNACKED], "This broker cannot be looked into."))
         by_hash = {hash(task_id): task_id for task_id in wanted} if wanted is not None else {}
-        for queue in names:
+        found.unread |= dict.fromkeys(names[QUEUES_MAX:], "There are too many queues.")
+        for queue in names[:QUEUES_MAX]:
             try:
                 for key in lists_of(client, keys, queue):
                     if memory is not None and wanted is not None:
@@ -214,7 +217,8 @@ def waiting(
             except ResponseError as fault:
                 _note(found, queue, fault)
         try:
-            _read_unacked(client, keys, found)
+            if wanted is None or not found.task_ids.issuperset(wanted):
+                _read_unacked(client, keys, found)
         except ResponseError as fault:
             _note(found, UNACKED, fault)
     return found

@@ -24,7 +24,7 @@ FAR: Final = 100_000
 """Messages from the nearer end of a list, from which on none is removed: Redis would be held for too long."""
 AT_ONCE: Final = 200
 """Most messages that one script deals with."""
-BUDGET: Final = 6000.0
+BUDGET: Final = 4000.0
 """Microseconds for which one script may hold Redis."""
 FIND, REPLACE, REMOVE, SCAN = 2.0, 0.004, 0.05, 0.5
 """Microseconds that it takes to replace a message, the same for each message between it and the end of the list, to

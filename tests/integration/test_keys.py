@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import redis
 
 from tests import postgres
-from tests.support import Stack, wait_until
+from tests.support import Stack, answers, free_port, redis_executable, wait_until
 from webapp.recorder.site import COPIED
 from webapp.recorder.streaming import FORBIDDEN
 from webapp.redis_keys import CANCELLED, STREAM
@@ -67,6 +68,8 @@ def test_without_rights_on_our_keys_all_goes_on_and_it_is_said_once(own_stack: S
     assert "may not use the keys" in own_stack.get("/recording")[1]
     assert "Traceback" not in own_stack.log("recorder") + own_stack.log("worker")
     assert own_stack.log("worker").count("may not append to the stream") <= 3
+    assert own_stack.log("worker").count("may not read what was cancelled") == 1
+    assert "could not be" not in own_stack.log("worker")
     assert not client(own_stack).exists(STREAM, CANCELLED)
 
 
@@ -74,6 +77,32 @@ LATER = """
 from webapp.tasks import divide
 print(f"id={divide.apply_async((1, 2), countdown=3600).id};")
 """
+
+
+def test_behind_a_sentinel_all_is_as_without(own_stack: Stack, tmp_path: Path) -> None:
+    own_stack.start("redis")
+    port, options = free_port(), json.dumps({"master_name": "main"})
+    settings = tmp_path / "sentinel.conf"
+    settings.write_text(f"port {port}\ndir {tmp_path}\nsentinel monitor main 127.0.0.1 {own_stack.redis_port} 1\n")
+    own_stack.environ |= {
+        "CELERY_BROKER_URL": f"sentinel://127.0.0.1:{port}/0",
+        "CELERY_BROKER_TRANSPORT_OPTIONS": options,
+        "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS": options,
+    }
+    with subprocess.Popen([redis_executable(), str(settings), "--sentinel"], stdout=subprocess.DEVNULL) as sentinel:
+        try:
+            wait_until(lambda: answers(port), "the sentinel listens")
+            own_stack.start("worker", "recorder")
+            task_id = divide(own_stack)
+            own_stack.row_once(task_id, state="SUCCESS", outcome_exact=1)
+            assert client(own_stack).exists(STREAM)
+            own_stack.stop("worker")
+            cancelled = divide(own_stack)
+            own_stack.run("flask", "--app", "app", "cancel", cancelled)
+            own_stack.row_once(cancelled, state="REVOKED")
+            assert "taken out of the queue" in own_stack.row(cancelled)["exception"]
+        finally:
+            sentinel.kill()
 
 
 def copied(stack: Stack, folder: Path) -> Stack:

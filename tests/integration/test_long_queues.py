@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 
 from tests.support import Stack
-from webapp import withdrawing
+from webapp import queues, withdrawing
 from webapp.queues import UNACKED, Memory, waiting
 from webapp.withdrawing import EXPIRED, withdraw
 
@@ -214,3 +214,21 @@ def test_a_second_look_sees_what_else_became_of_a_queue(broker: redis.Redis, cha
         fill(broker, "celery", 400)
     found = waiting(celery, ["celery"], wanted=[*names, "new", "back"], memory=memory)
     assert found.task_ids == set(names_in(broker, "celery"))
+
+
+def test_where_all_are_found_waiting_what_workers_hold_is_not_walked(broker: redis.Redis) -> None:
+    names = fill(broker, "celery", 10)
+    broker.hset("unacked", "tag", json.dumps([json.loads(message("held")), "", "celery"]))
+    before = calls(broker, "hscan")
+    waiting(app_at(broker), ["celery"], wanted=names)
+    assert calls(broker, "hscan") == before
+    assert waiting(app_at(broker), ["celery"], wanted=[*names, "held"]).unacked == {"held": "tag"}
+
+
+def test_of_more_queues_than_anybody_has_the_first_are_read(
+    broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "QUEUES_MAX", 2)
+    fill(broker, "celery", 1)
+    found = waiting(app_at(broker), ["celery", "a", "b", "c"])
+    assert (found.task_ids, set(found.unread)) == ({"celery-0"}, {"b", "c"})

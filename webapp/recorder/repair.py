@@ -83,7 +83,7 @@ class Repair:
         known = _queues(engine)
         read = queues_of(celery).union(*known.values())
         named = {row.queue for row in silent if row.queue}
-        places = waiting(celery, read | named, wanted=[row.task_id for row in silent], memory=self.memory)
+        places = waiting(celery, [*read, *named], wanted=[row.task_id for row in silent], memory=self.memory)
         absent = [row for row in silent if row.task_id not in places.task_ids]
         taken = [row for row in silent if row.task_id in places.unacked]
         solo = _solo(engine, {row.worker for row in absent})
