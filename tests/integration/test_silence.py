@@ -154,6 +154,7 @@ def test_a_recorder_at_rest_lets_redis_rest(own_stack: Stack) -> None:
     own_stack.start("recorder")
     wait_until(lambda: own_stack.query("SELECT 1 FROM vase_recorders WHERE broker_ok"), "the recorder has settled")
     broker = redis.Redis.from_url(own_stack.broker_url)
+    time.sleep(20)  # each thread has connected by then, and judged once
     before = broker.info("stats")
     time.sleep(12)
     after = broker.info("stats")

@@ -20,7 +20,7 @@ from webapp.queues import is_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
 from webapp.recorder.gaps import note_gap
-from webapp.recorder.health import HEALTH_SECONDS, Health
+from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
 from webapp.recorder.held import Held
 from webapp.recorder.news import Bell
 from webapp.recorder.workers import Workers
@@ -35,6 +35,8 @@ GAP: Final = (
     "The connection to the broker was lost or had gone silent; events of workers that are not instrumented may be "
     "missing."
 )
+LATELY: Final = 3600.0
+"""Seconds for which a worker of another app is taken to be there of which a task event was heard."""
 NONSENSE_MAX: Final = 20
 """Messages in a row that make no sense, after which the fault is taken to be the connection's."""
 
@@ -51,7 +53,7 @@ class EventRecorder:
     """Hears events, folds them by run and writes them in batches.
 
     ``heard_at`` is when a connection last proved to carry something (seconds UTC), ``deaf`` the time without one that
-    is still to be noted.
+    is still to be noted; ``told_at`` is when a task event was last heard.
     """
 
     def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, bell: Bell | None = None) -> None:
@@ -65,6 +67,7 @@ class EventRecorder:
         self.new_worker = threading.Event()
         self.heard_at: float | None = None
         self.deaf: tuple[float, float] | None = None
+        self.told_at = 0.0
         self.nonsense = 0
         self.away: tuple[type[BaseException], ...] = BROKER_AWAY
 
@@ -103,7 +106,10 @@ class EventRecorder:
                     health = Health(connection, channel)
                     # Redis subscribes with the first wait.
                     self._drain(connection)
-                    self.deaf = (self.heard_at, time.time()) if self.heard_at is not None else None
+                    if self.heard_at is not None:
+                        self.deaf = (self.heard_at, time.time())
+                        # That nothing was heard says nothing about workers.
+                        self.workers.forgive(time.time())
                     while not self.stopping.is_set():
                         self._note_gap()
                         self._drain(connection)
@@ -115,12 +121,17 @@ class EventRecorder:
 
     def _note_gap(self) -> None:
         """Note for which time nothing was heard, where a worker is known whose events come on this connection alone."""
-        if self.deaf and any(not heard.durable for heard in self.workers.online().values()):
+        began_at = self.deaf[0] if self.deaf else 0.0
+        if self.deaf and (began_at - self.told_at < LATELY or self.workers.any_unstreamed(began_at)):
             try:
                 note_gap(self.engine, *self.deaf, 0, GAP)
             except DATABASE_AWAY:
                 return
         self.deaf = None
+
+    def hears(self) -> bool:
+        """Say whether the connection has lately proved to carry something."""
+        return self.heard_at is not None and time.time() - self.heard_at < 2 * CHECK_SECONDS
 
     def _drain(self, connection: Any) -> None:
         if len(self.batch.runs) >= BACKLOG_RUNS:
@@ -149,6 +160,7 @@ class EventRecorder:
                 self.new_worker.set()
                 self.bell.ring()
             return
+        self.told_at = now
         self.held.hear(event)
         self.batch.take(event, now)
 

@@ -118,7 +118,7 @@ class Upkeep:
         return {name: getattr(self, name) for name in names}
 
     def _beat(self) -> None:
-        if self.broker_error is None:
+        if self.broker_error is None and self.recorder.hears():
             self.recorder.workers.note_silence(time.time())
         self.ended += [(time.monotonic(), one) for one in self.recorder.workers.take_ended()]
         write_signs(self.engine, self.recorder.workers, self.broker_error)

@@ -141,6 +141,11 @@ class Workers:
                 heard[hostname] = Heard(sign.seen_at, sign.durable)
         return heard
 
+    def any_unstreamed(self, at: float) -> bool:
+        """Say whether one was about at a time (seconds UTC) whose events do not go to the stream."""
+        signs = list(self.signs.values())
+        return any(not sign.durable and (sign.online or sign.seen_at >= at - sign.allowed) for sign in signs)
+
     def processes(self) -> dict[str, int]:
         """Return how many processes of each hostname are heard; two of one name answer as one."""
         counted: dict[str, int] = {}
