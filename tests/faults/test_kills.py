@@ -170,6 +170,24 @@ def test_a_recorder_that_is_killed_leaves_the_messages_of_a_living_worker_alone(
 
 
 @pytest.mark.slow
+def test_a_worker_killed_after_the_recorder_was_started_anew(experiment: Experiment) -> None:
+    """Which messages it has a worker tells each recorder that meets it, since those read no event twice."""
+    checker = experiment("kill -9 of a worker that a later recorder asked", "redis", "worker", "recorder")
+    begun = checker.submit_many("late", 2, 25.0)
+    checker.started(*begun)
+    task_ids = [*begun, *checker.submit_many("late", 2)]
+    wait_until(lambda: checker.states()["RECEIVED"] == 2, "the worker has taken all, and said so")
+    checker.stack.stop("recorder")
+    checker.stack.start("recorder")
+    time.sleep(10)  # in which it asks
+    checker.stack.stop("worker", number=signal.SIGKILL)
+    checker.stack.start("worker")
+    wait_until(lambda: "4 of its messages went back" in checker.stack.log("recorder"), "all four are given back", 60)
+    assert checker.settle(90) == {"SUCCESS": 4}
+    assert [len(checker.truth()[task_id].pids) for task_id in task_ids] == [2, 2, 1, 1]
+
+
+@pytest.mark.slow
 def test_runs_that_end_while_no_recorder_runs(experiment: Experiment) -> None:
     """Ours from the stream, and those that others sent too; what the backend has of them has been deleted."""
     checker = experiment("runs that begin and end while no recorder runs", "redis", "worker")

@@ -15,8 +15,8 @@ from webapp.recorder.workers import ANSWERED, Key, Workers
 NAMED: Final = 5
 """Most workers that are named."""
 WHY: Final = (
-    "No recorder ran while workers did that send their events only once ({names}). What they ran meanwhile is known "
-    "only where the result backend tells of it."
+    "No recorder ran while workers did that send their events only once ({names}). Runs that they began meanwhile are "
+    "missing where no stored result tells of them."
 )
 
 
@@ -51,7 +51,8 @@ class Missed:
             # One that the earlier recorder did not know came up meanwhile, and has counted from nothing.
             before, since = self.before.get(key, (0, self.began_at))
             count, until = sign.first
-            recorded = self._recorded(engine, key[0], since, until)
+            skew = sign.skew or 0.0
+            recorded = self._recorded(engine, key[0], since + skew, until + skew)
             lacks = max(count - before - recorded, 0) if before is not None else 0
             missing += lacks
             unknown |= before is None
@@ -59,6 +60,9 @@ class Missed:
         counted = {key for key, sign in list(heard.signs.items()) if sign.first is not None}
         gone = self.before.keys() - counted
         names |= {hostname for hostname, _ in gone}
+        if not unknown and not gone:
+            missing = max(missing - self._only_ended(engine), 0)
+            names = names if missing else set()
         if not names:
             return None
         said = ", ".join(sorted(names)[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
@@ -75,9 +79,16 @@ class Missed:
         return messages
 
     def _recorded(self, engine: Engine, hostname: str, since: float, until: float) -> int:
-        """Return how many runs of a worker are recorded that began in a span of time, seconds UTC."""
+        """Return how many runs of a worker are recorded that began in a span of time, by its clock (seconds UTC)."""
         # Ids follow the time at which a run was first heard of.
         recent = runs.c.id >= first_id(since - 3600)
         query = select(func.count()).where(recent, runs.c.started_at.between(since, until), runs.c.worker == hostname)
+        with engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def _only_ended(self, engine: Engine) -> int:
+        """Return how many runs are known by their stored results alone, and ended in this time."""
+        ended = runs.c.outcome_at.between(self.began_at, self.ended_at) & runs.c.started_at.is_(None)
+        query = select(func.count()).where(runs.c.id >= first_id(self.began_at - 3600), ended)
         with engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
