@@ -50,8 +50,9 @@ function tick() {
     const today = then.toDateString() === now.toDateString();
     write(element, today ? clock.format(then) : `${day.format(then)} ${clock.format(then)}`);
   }
-  for (const element of document.querySelectorAll("[data-since]")) {
-    write(element, spell(Math.max(0, (now - new Date(element.dataset.since)) / 1000)));
+  for (const element of document.querySelectorAll("[data-since], [data-until]")) {
+    const { since, until } = element.dataset, seconds = (now - new Date(since || until)) / 1000;
+    write(element, spell(Math.max(0, until ? -seconds : seconds)));
   }
   for (const element of document.querySelectorAll(".zone")) write(element, zone);
   for (const sent of document.querySelectorAll("[data-zone]")) {
@@ -96,5 +97,4 @@ document.addEventListener("htmx:after:swap", (event) => {
 });
 setInterval(() => { tick(); listen(); }, 1000);
 document.documentElement.classList.add("scripted");
-tick();
-listen();
+tick(), listen();

@@ -52,6 +52,14 @@ def related(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
     if row.retry_of:
         # Only then: no index tells SQLite that no task id is NULL, and it would look through the whole table.
         same = or_(same, runs.c.task_id == row.retry_of)
-    columns = (runs.c.id, runs.c.task_id, runs.c.state, runs.c.publish_state, runs.c.retries, runs.c.retry_of)
+    columns = (
+        runs.c.id,
+        runs.c.task_id,
+        runs.c.state,
+        runs.c.publish_state,
+        runs.c.retries,
+        runs.c.eta,
+        runs.c.retry_of,
+    )
     query = select(*columns, runs.c.created_at).where(same).order_by(runs.c.id).limit(RELATED_MAX)
     return list(connection.execute(query))

@@ -28,7 +28,7 @@ _LISTED: Final = [
     for name in (
         "id task_id name state phase state_at changed created_at sent_at received_at started_at runtime args kwargs "
         "arguments_rank outcome_exact result exception doubt worker retries progress_current progress_total "
-        "publish_state publish_error"
+        "publish_state publish_error eta"
     ).split()
 ]
 # A list shows the beginning of a value; the whole of it may be 64 KB, fifty times.

@@ -28,7 +28,7 @@ _COLUMNS: Final = [
     runs.c[name]
     for name in (
         "id task_id name state phase publish_state retries root_id parent_id created_at sent_at started_at state_at "
-        "runtime changed"
+        "runtime changed eta"
     ).split()
 ]
 

@@ -327,3 +327,55 @@ def test_what_is_not_this_sites_form_is_refused_and_nothing_is_started(
 ) -> None:
     assert client.post("/runs", data=body, content_type=kind).status_code in (400, 413, 422)
     assert "No runs yet" in client.get("/").text
+
+
+def again(at: float, number: int, **fields: Any) -> tuple[str, float, dict[str, Any]]:
+    """The message of a retry is received."""
+    return ("task-received", at, {"name": "shop.pay", "args": "(1,)", "kwargs": "{}", "retries": number, **fields})
+
+
+FAILED = ("task-retried", 1002.0, {"exception": "OSError('first')"})
+FAILED_AGAIN = ("task-retried", 1004.0, {"exception": "OSError('second')"})
+
+
+@pytest.mark.parametrize(
+    ("events", "label"),
+    [
+        ([FAILED], "Retry 1"),
+        # A worker may receive the message of a retry before it tells that the attempt failed.
+        ([again(1001.9, 1), FAILED], "Retry 1"),
+        ([FAILED, again(1003.0, 1, eta="2999-01-01T00:00:00+00:00")], "Retry 1"),
+        ([FAILED, again(1003.0, 1), FAILED_AGAIN], "Retry 2"),
+        ([again(1003.9, 2), FAILED, FAILED_AGAIN], "Retry 2"),
+    ],
+)
+def test_retries_are_counted_from_one(
+    app: Flask, client: FlaskClient, events: list[tuple[str, float, dict[str, Any]]], label: str
+) -> None:
+    hear("one", *events)
+    assert [label in text_of(client.get(path).text) for path in ("/", "/runs/one")] == [True, True]
+
+
+def test_a_run_that_waits_for_its_time_is_scheduled_with_how_long_still(app: Flask, client: FlaskClient) -> None:
+    eta = "2999-01-01T09:00:00+09:00"
+    hear("one", again(1000.0, 0, eta=eta))
+    page = client.get("/runs/one").text
+    assert '<time datetime="2999-01-01T00:00:00.000Z"' in page
+    assert re.search(r'in <span data-until="2999-01-01T00:00:00.000Z">\d+', page)
+    assert [text_of(client.get(path).text).count("Scheduled") for path in ("/", "/runs/one")] == [1, 1]
+
+
+def test_a_run_whose_time_has_come_is_scheduled_no_longer(app: Flask, client: FlaskClient) -> None:
+    hear("one", again(1000.0, 0, eta="2001-01-01T00:00:00+00:00"))
+    assert "Scheduled" not in client.get("/runs/one").text
+
+
+@pytest.mark.parametrize("eta", ["soon", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", ""])
+def test_a_time_that_makes_no_sense_is_shown_as_it_is(app: Flask, client: FlaskClient, eta: str) -> None:
+    hear("one", again(1000.0, 0, eta=eta))
+    assert eta in text_of(client.get("/runs/one").text)
+
+
+def test_no_run_is_called_by_itself(app: Flask, client: FlaskClient) -> None:
+    hear("one", ("task-received", 1000.0, {"name": "a", "parent_id": "one", "root_id": "one"}))
+    assert "Called by" not in client.get("/runs/one").text

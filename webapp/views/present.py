@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -92,8 +94,34 @@ def badge_of(row: Row[Any]) -> Badge:
     if row.publish_state in UNSENT and not is_settled(row.state):
         return Badge(*UNSENT[row.publish_state], hollow=True)
     state = look(row.state)
-    label = f"Retry {row.retries + 1}" if row.state == "RETRY" and row.retries is not None else state.label
+    label = state.label
+    if row.state == "RETRY" or (row.retries and due_at(row) is not None):
+        label = f"Retry {_retry(row)}"
+    elif due_at(row) is not None:
+        label = "Scheduled"
     return Badge(label, state.tone, live=not is_settled(row.state))
+
+
+def due_at(row: Row[Any]) -> float | None:
+    """Return when a run that waits for its time is to begin, in seconds UTC; None for any other."""
+    at = seconds_of(row.eta) if row.eta and row.state in ("PENDING", "RECEIVED") else None
+    return at if at is not None and at > time.time() else None
+
+
+def seconds_of(text: str | None) -> float | None:
+    """Return the time that a message carries as ISO 8601, in seconds UTC; None where it makes no sense."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _retry(row: Row[Any]) -> int:
+    """Return which retry comes next; the message of it may be received before its worker tells of the failure."""
+    steps = getattr(row, "steps", None)
+    failures = sum(1 for _, what, _ in json.loads(steps) if what == "retried") if steps else 0
+    return max(failures, row.retries or 0, 1)
 
 
 def listed(row: Row[Any]) -> ListedRun:

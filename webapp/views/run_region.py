@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -110,7 +111,23 @@ def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
     return {"steps": steps, "waiting": waiting}
 
 
-def _facts(row: Row[Any]) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A time that a message carries: what is to happen then, and how long that is still."""
+
+    at: Moment
+    left: str
+
+    @classmethod
+    def read(cls, text: str | None) -> Due | str | None:
+        """Spell a time as ISO 8601; what makes no sense is shown as it is."""
+        at = present.seconds_of(text)
+        if at is None or not 0 <= at < 253402300799:
+            return text
+        return cls(Moment.at(at), fmt.duration(at - now) if at > (now := time.time()) else "")
+
+
+def _facts(row: Row[Any]) -> list[tuple[str, str | Due]]:
     starts = sum(1 for _, what, _ in present.attempts_of(row) if what == "started")
     facts = [
         ("Task", row.name),
@@ -120,9 +137,9 @@ def _facts(row: Row[Any]) -> list[tuple[str, str]]:
         ("Ran", fmt.duration(took) if (took := present.ran(row)) is not None else None),
         ("Attempts", str(starts) if starts else None),
         ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
-        ("Not before", row.eta),
-        ("Expires", row.expires),
-        ("Part of", row.root_id),
-        ("Called by", row.parent_id),
+        ("Not before", Due.read(row.eta)),
+        ("Expires", Due.read(row.expires)),
+        ("Part of", row.root_id if row.root_id != row.task_id else None),
+        ("Called by", row.parent_id if row.parent_id != row.task_id else None),
     ]
     return [(label, value) for label, value in facts if value]
