@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from webapp import bulk
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import RefusedError, UnsendableError
 from webapp.extensions import db
+from webapp.filters import Filter
 from webapp.launching import launch
 from webapp.outbox import Message, publish
 from webapp.queries import runs
@@ -102,3 +105,29 @@ def test_a_broker_that_is_not_redis_has_no_keys_and_still_no_queue_of_events(
 def test_what_was_accepted_for_such_a_queue_before_is_never_sent(app: Flask) -> None:
     with pytest.raises(UnsendableError, match="Choose another queue"):
         publish(app, Message("an id", "shop.pay", "[]", "{}", options='{"queue": "unacked"}'))
+
+
+def test_run_again_shows_the_form_for_a_run_whose_recorded_queue_is_none(app: Flask, client: FlaskClient) -> None:
+    task_id = launch(app, "webapp.tasks.divide", [1, 2], options={"queue": "fine"}).task_id
+    with db.engine.begin() as connection:
+        connection.execute(update(runs).values(queue="unacked", options='{"queue": "unacked"}'))
+    shown = client.post("/again", data={"task_id": task_id}, follow_redirects=True).text
+    assert 'aria-describedby="error-o-queue"' in shown
+    with db.engine.connect() as connection:
+        assert len(connection.execute(select(runs.c.id)).all()) == 1
+
+
+def test_a_bulk_retry_leaves_out_a_run_whose_recorded_queue_is_none(app: Flask) -> None:
+    launch(app, "webapp.tasks.divide", [1, 2], options={"queue": "fine"})
+    with db.engine.begin() as connection:
+        connection.execute(update(runs).values(queue="unacked", options='{"queue": "unacked"}', publish_state="sent"))
+        number = bulk.create(connection, "retry", Filter.parse({}), [], "again", rate=1000)
+    bulk.carry_out(app, db.engine, time.time() + 1)
+    with db.engine.connect() as connection:
+        row = connection.execute(select(bulk.bulk_actions).where(bulk.bulk_actions.c.id == number)).one()
+    assert (row.failed, "Choose another queue" in row.last_error) == (1, True)
+
+
+def test_the_terminal_says_that_a_queue_is_none(app: Flask) -> None:
+    said = app.test_cli_runner().invoke(args=["run-task", "divide", "1", "2", "--queue", "unacked"])
+    assert (said.exit_code, "Choose another queue" in said.output) == (1, True)

@@ -17,7 +17,7 @@ from webapp.cancelled import forget, forget_soon, remember
 from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, cancels, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs
-from webapp.queues import queues_of, queues_read, waiting
+from webapp.queues import Memory, queues_of, queues_read, waiting
 from webapp.recorder.signs import hostnames_online
 from webapp.states import DOUBTS, UNSENT, is_ready
 from webapp.withdrawing import withdraw
@@ -34,8 +34,10 @@ NAMES_MAX: Final = 20
 """Most workers that are named as having answered."""
 
 
-def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
+def follow(app: Flask, engine: Engine, newcomer: bool, memory: Memory) -> None:
     """Do what is due for open cancels, the longest due first; ``newcomer`` makes all due.
+
+    ``memory`` is what was read of the queues before, so that to look again costs next to nothing.
 
     A worker that is told of a cancel stores at once that the run was revoked, and remembers the last 50,000 for three
     hours (Celery's ``REVOKES_MAX`` and ``REVOKE_EXPIRES``). So the word of the result alone ends nothing: the message
@@ -60,7 +62,7 @@ def follow(app: Flask, engine: Engine, newcomer: bool) -> None:
     over = {row.task_id for row in rows if _is_over(row)}
     # What workers hold is asked for before the queues, into which it may go back meanwhile.
     held = _held(app, [row for row in rows if row.task_id not in over])
-    gone = _withdraw(app, engine, [row for row in rows if row.task_id not in over], now)
+    gone = _withdraw(app, engine, [row for row in rows if row.task_id not in over], now, memory)
     unsent = [row.task_id for row in rows if row.state == "PENDING" and row.publish_state in UNSENT]
     if unsent:
         with engine.begin() as connection:
@@ -101,12 +103,18 @@ def _held(app: Flask, rows: Iterable[Any]) -> set[str]:
     return revoked & waiting(publisher_of(app), ()).unacked.keys() if revoked else set()
 
 
-def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float) -> set[str]:
+def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float, memory: Memory) -> set[str]:
     """Take what waits out of the queues, which does more than to tell workers: one that is away hears of nothing.
 
     Return which runs have ended by that; whoever waits for a result is told as Celery would tell it.
     """
-    taken = withdraw(publisher_of(app), _places(app, engine, rows), {row.task_id for row in rows}).taken
+    places, wanted = _places(app, engine, rows), {row.task_id for row in rows}
+    if rows and all(row.due_at for row in rows):
+        # All have been looked for before; most are with a worker.
+        seen = waiting(publisher_of(app), places, wanted=wanted, memory=memory)
+        if not (wanted & seen.task_ids) - seen.unacked.keys():
+            return set()
+    taken = withdraw(publisher_of(app), places, wanted).taken
     ended = {row.task_id: row for row in rows if row.task_id in taken and row.state in (*BEGUN_BY_NOBODY, "REVOKED")}
     if ended:
         with engine.begin() as connection:

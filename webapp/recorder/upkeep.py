@@ -16,7 +16,7 @@ from webapp.cancelled import forget_old
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.outbox import CLAIM_MAX, relay, something_waits
-from webapp.queues import plain_redis
+from webapp.queues import Memory, plain_redis
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder
@@ -78,6 +78,7 @@ class Upkeep:
         self.clock = Clock()
         self.clock.remember(engine)
         self.repair = Repair(app.config["DOUBT_SECONDS"], recorder.held)
+        self.queues_seen = Memory()
         self.well_since: float | None = None
         self.call_until = 0.0
         self.to_be_told, self.to_be_asked, self.to_be_sent = threading.Event(), threading.Event(), threading.Event()
@@ -186,7 +187,7 @@ class Upkeep:
             newcomer = self.to_be_told.is_set()
             if newcomer:
                 self.to_be_told.clear()
-            follow(self.app, self.engine, newcomer=newcomer)
+            follow(self.app, self.engine, newcomer, self.queues_seen)
 
     def _bulk(self) -> bool:
         """Carry out the next part of an action; say whether one goes on."""
