@@ -50,7 +50,7 @@ KNOWN_SECONDS: Final = 3.0
 """Seconds for which the stream counts as read after its end was seen."""
 PING_SECONDS: Final = 120.0
 """Seconds between two pings of all workers: those without a heartbeat are known by their answers alone."""
-INSPECT_SECONDS: Final = 600.0
+INSPECT_SECONDS: Final = 3600.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
 WORKER_KEPT: Final = 7 * 24 * 3600.0
 """Seconds for which the tasks of a worker that is away are kept."""
