@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from urllib.parse import urlsplit
 from celery.app.defaults import NAMESPACES, flatten
 
 from webapp.errors import SettingError
+from webapp.own_redis import address
+from webapp.private import make_private
 
 CELERY_PREFIX: Final = "CELERY_"
 OWN_PREFIX: Final = "VASE_"
 """What the names of settings may begin with, and must where a site has an environment of its own."""
-INSTANCE_FILES: Final = ("vase.sqlite3", "secret_key", ".secret_key", "up.lock", "redis")
-"""How the names of what Vase keeps in its instance folder begin."""
 CELERY_OPTIONS: Final[dict[str, Any]] = dict(flatten(NAMESPACES))
 
 
@@ -256,14 +254,15 @@ def load_settings(root: Path, overrides: Mapping[str, Any], mounted: bool = Fals
     for setting in SETTINGS:
         given = overrides.get(setting.name, environment.get(setting.name))
         values[setting.name] = setting.default if given in (None, "") else _read(setting, given)
+    own_broker = not (overrides.get("CELERY_BROKER_URL") or environment.get("CELERY_BROKER_URL"))
     if values["DEMO_WORKER"] is None:
-        values["DEMO_WORKER"] = not (overrides.get("CELERY_BROKER_URL") or environment.get("CELERY_BROKER_URL"))
+        values["DEMO_WORKER"] = own_broker
     for name, text in environment.items():
         option = name.removeprefix(CELERY_PREFIX).lower()
         if name.startswith(CELERY_PREFIX) and name not in known and option in CELERY_OPTIONS:
             values[name] = _read_celery(name, text)
     values.update({name: value for name, value in overrides.items() if name not in known})
-    _derive(values, root)
+    _derive(values, root, own_broker)
     # Only Flower needs it, which reads it by itself; a worker tells its configuration to whoever asks for it.
     del values["FLOWER_BASIC_AUTH"]
     return values
@@ -304,18 +303,22 @@ def _read_celery(name: str, text: str) -> Any:
         return text
     except ValueError:
         example = examples.get(kind, '["one", "two"]')
-        raise SettingError(f"{name}={text[:80]!r} is not a {kind}. Example: {name}={example}") from None
+        # A table may have a password in it.
+        shown = "…" if kind == "dict" or "{" in text else repr(text[:80])
+        raise SettingError(f"{name}={shown} is not a {kind}. Example: {name}={example}") from None
 
 
-def _derive(values: dict[str, Any], root: Path) -> None:
+def _derive(values: dict[str, Any], root: Path, own_broker: bool) -> None:
     """Fill in the settings whose default depends on another one."""
     instance = Path(values["INSTANCE_PATH"] or root / "instance").resolve()
     try:
-        _keep_private(instance, default=root / "instance")
+        make_private(instance, ours=instance == (root / "instance").resolve())
         values["SECRET_KEY"] = values["SECRET_KEY"] or _secret_key(instance / "secret_key")
     except OSError as fault:
         raise SettingError(f"INSTANCE_PATH={instance} cannot be used: {fault.strerror}") from None
     values["INSTANCE_PATH"] = str(instance)
+    if own_broker:
+        values["CELERY_BROKER_URL"] = address(instance) or values["CELERY_BROKER_URL"]
     values["DATABASE_URL"] = values["DATABASE_URL"] or f"sqlite:///{instance / 'vase.sqlite3'}"
     values["SQLALCHEMY_DATABASE_URI"] = values["DATABASE_URL"]
     if values["FLOWER_URL"] is None:
@@ -328,20 +331,6 @@ def _derive(values: dict[str, Any], root: Path) -> None:
                 "Example: CELERY_RESULT_BACKEND=redis://127.0.0.1:6379/0"
             )
         values["CELERY_RESULT_BACKEND"] = values["CELERY_BROKER_URL"]
-
-
-def _keep_private(folder: Path, default: Path) -> None:
-    """Make the instance folder, for its owner alone, and so its files; a folder that has other uses is left alone."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    entries = list(folder.iterdir())
-    ours = [path for path in entries if path.name.startswith(INSTANCE_FILES)]
-    if folder == default.resolve() or (len(ours) == len(entries) and not folder.stat().st_mode & stat.S_ISVTX):
-        ours.append(folder)
-    for path in ours:
-        # Somebody else's, or gone by now.
-        with contextlib.suppress(OSError):
-            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _secret_key(path: Path) -> str:

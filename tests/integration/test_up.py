@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ import psutil
 import pytest
 import redis
 
-from tests.support import ROOT, answers, free_port, wait_until
+from tests.support import BIN, ROOT, answers, free_port, redis_executable, wait_until
+from webapp.config import load_settings
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -107,6 +109,14 @@ class Launch:
         """Return the status of the first page."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['PORT']}/", timeout=10) as answer:
             return int(answer.status)
+
+    def redis_url(self) -> str:
+        """Return the address of its own Redis, as commands in other terminals find it."""
+        return str(load_settings(ROOT, {"INSTANCE_PATH": str(self.instance)})["CELERY_BROKER_URL"])
+
+    def redis(self) -> redis.Redis:
+        """Return a client of its own Redis."""
+        return redis.Redis.from_url(self.redis_url())
 
     def end(self) -> None:
         """Make sure that nothing is left."""
@@ -200,10 +210,15 @@ def test_second_launcher_is_refused(vase: Launch) -> None:
 
 
 def test_busy_redis_port_is_avoided(launch: Launch) -> None:
-    """Redis takes a free port when its own is in use, and says what other terminals need."""
+    """Redis takes a free port when its own is in use, which commands in other terminals know."""
     with socket.create_server(("127.0.0.1", launch.ports["REDIS_PORT"])):
         launch.start()
-        launch.says("export CELERY_BROKER_URL=redis://127.0.0.1:")
+        launch.says("so Vase's own Redis listens on port")
+        launch.says("Redis answers")
+        with launch.redis() as broker:
+            assert broker.ping()
+        port = redis.Redis.from_url(launch.redis_url()).connection_pool.connection_kwargs["port"]
+        assert port != launch.ports["REDIS_PORT"]
 
 
 def test_redis_elsewhere_is_used(launch: Launch) -> None:
@@ -214,11 +229,95 @@ def test_redis_elsewhere_is_used(launch: Launch) -> None:
     assert launch.main_process("redis") is None
 
 
+SHOP = """
+import os
+from celery import Celery
+app = Celery("shop", broker=os.environ["SHOP_URL"], backend=os.environ["SHOP_URL"])
+
+@app.task
+def pack(number):
+    with open(os.environ["PACKED"], "a") as packed:
+        packed.write(f"{number}\\n")
+"""
+SEND = "import shop; [shop.pack.delay(number) for number in range(40)]"
+
+
+def test_beside_a_foreign_app_nothing_of_its_is_taken(launch: Launch, tmp_path: Path) -> None:
+    """On a broker that Vase did not start no worker of Vase runs or is advised, and all foreign tasks are executed."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    port, packed = free_port(), tmp_path / "packed"
+    url = f"redis://127.0.0.1:{port}/0"
+    environ = launch.environ | {"SHOP_URL": url, "PACKED": str(packed), "PYTHONPATH": str(tmp_path)}
+    launch.environ["CELERY_BROKER_URL"] = url
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": environ}
+    server = subprocess.Popen([redis_executable(), "--port", str(port), "--save", ""], **quiet)
+    worker = subprocess.Popen([BIN / "celery", "-A", "shop", "worker", "-E", "--concurrency", "2"], **quiet)
+    try:
+        wait_until(lambda: answers(port), "the shop's Redis answers")
+        launch.start()
+        launch.says("Vase is ready")
+        subprocess.run([sys.executable, "-c", SEND], **quiet, check=True)
+        wait_until(lambda: packed.exists() and len(packed.read_text().split()) >= 40, "all 40 tasks are executed")
+        with redis.Redis(port=port) as broker:
+            results = [json.loads(broker.get(key)) for key in broker.scan_iter("celery-task-meta-*")]
+        assert sorted(map(int, packed.read_text().split())) == list(range(40))
+        assert {result["status"] for result in results} <= {"SUCCESS"}
+        assert launch.main_process("worker") is None
+        with urllib.request.urlopen(f"http://127.0.0.1:{launch.ports['PORT']}/", timeout=10) as answer:
+            page = answer.read().decode()
+        assert "celery_worker" not in page
+        assert 'name="x"' not in page
+    finally:
+        for process in (worker, server):
+            process.terminate()
+            process.wait(timeout=30)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_is_announced(vase: Launch, part: str) -> None:
     """A line says when a part does its work."""
     lines = {"recorder": "The recorder records.", "worker": "A worker is ready", "web": "The web server answers"}
     assert lines.get(part, f"{part.capitalize()} answers") in vase.output()
+
+
+def test_other_users_of_the_machine_are_kept_out_of_redis(vase: Launch) -> None:
+    """Whoever reaches the port and has no password is refused."""
+    with redis.Redis(port=vase.ports["REDIS_PORT"]) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+
+
+@pytest.mark.parametrize("command", ["CONFIG SET dir /tmp", "CONFIG GET dir", "MODULE LIST", "REPLICAOF localhost 1"])
+def test_redis_writes_no_file_of_anybodys_choice(vase: Launch, command: str) -> None:
+    """Even who has the password cannot tell Redis where to write."""
+    with vase.redis() as broker, pytest.raises(redis.ResponseError, match="unknown command"):
+        broker.execute_command(*command.split())
+
+
+def test_no_password_stands_in_the_list_of_processes(vase: Launch) -> None:
+    """Arguments of a process can be read by everybody on the machine."""
+    password = redis.Redis.from_url(vase.redis_url()).connection_pool.connection_kwargs["password"]
+    lines = [word for process in vase.processes() for word in process.cmdline()]
+    assert password
+    assert [word for word in lines if password in word] == []
+    assert password not in vase.output()
+
+
+def test_what_is_kept_is_for_its_owner_alone(vase: Launch) -> None:
+    """Folders are 0700 and files 0600, those that SQLite and Redis make too."""
+    kept = {path: path.stat().st_mode & 0o777 for path in [vase.instance, *vase.instance.rglob("*")]}
+    assert {"vase.sqlite3", "vase.sqlite3-wal", "secret_key", "up.lock", "address"} <= {path.name for path in kept}
+    assert {str(path): oct(mode) for path, mode in kept.items() if mode != (0o700 if path.is_dir() else 0o600)} == {}
+
+
+def test_flower_and_the_worker_are_on_the_same_broker(vase: Launch) -> None:
+    """Flower lists the worker, so both have the password."""
+    address = f"http://127.0.0.1:{vase.ports['FLOWER_PORT']}/workers?json=1"
+
+    def listed() -> bool:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return b"celery@" in answer.read()
+
+    wait_until(listed, "Flower lists the worker")
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -279,8 +378,7 @@ def test_stop_gives_late_acknowledged_tasks_back(launch: Launch) -> None:
     launch.environ |= {"CELERY_TASK_ACKS_LATE": "true", "DIVIDE_SECONDS": "600"}
     launch.start()
     launch.says("Vase is ready")
-    broker = redis.Redis(port=launch.ports["REDIS_PORT"])
-    launch.environ["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{launch.ports['REDIS_PORT']}/0"
+    broker = launch.redis()
     run = [sys.executable, "-m", "flask", "--app", "app", "run-task", "divide", "1", "2"]
     subprocess.run(run, cwd=ROOT, env=launch.environ, capture_output=True, check=True)
     wait_until(lambda: broker.hlen("unacked") == 1, "the worker has the task")
@@ -292,7 +390,7 @@ def test_stop_gives_late_acknowledged_tasks_back(launch: Launch) -> None:
     own = subprocess.Popen(launch.command("bin/redis"), cwd=ROOT, env=launch.environ, stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: answers(launch.ports["REDIS_PORT"]), "Redis is back")
-        with redis.Redis(port=launch.ports["REDIS_PORT"]) as broker:
+        with launch.redis() as broker:
             assert broker.llen("vase") == 1
     finally:
         own.terminate()

@@ -13,8 +13,10 @@ import pytest
 from tests.support import ROOT
 from webapp.config import SETTINGS, load_settings
 from webapp.errors import SettingError
+from webapp.own_redis import keep_address
 
 DOCUMENTS = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+NAMES_OF_REDIS = ("BROKER_URL", "RESULT_BACKEND")
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])
@@ -183,3 +185,47 @@ def test_links_to_flower_can_be_left_out(
 ) -> None:
     monkeypatch.setenv("FLOWER_URL", text)
     assert load_settings(tmp_path, {})["FLOWER_URL"] == address
+
+
+def left_open(folder: Path, *names: str) -> list[Path]:
+    """Make a folder and files as older versions left them: everybody can read them."""
+    paths = [folder, *(folder / name for name in names)]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if path == folder else path.write_text("kept")
+        path.chmod(0o755 if path == folder else 0o644)
+    return paths
+
+
+def test_what_redis_wrote_for_an_older_version_is_private_from_the_next_start(tmp_path: Path) -> None:
+    names = ["redis/appendonlydir/appendonly.aof", "redis/dump.rdb"]
+    folder, *files = left_open(tmp_path / "instance", *names)
+    load_settings(tmp_path, {"INSTANCE_PATH": str(folder)})
+    folders = [folder, folder / "redis", folder / "redis" / "appendonlydir"]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
+    folder, theirs = left_open(tmp_path / "elsewhere", "theirs")
+    instance = tmp_path / "instance"
+    instance.mkdir()
+    (instance / "redis").symlink_to(folder)
+    load_settings(tmp_path, {"INSTANCE_PATH": str(instance)})
+    assert theirs.stat().st_mode & 0o777 == 0o644
+
+
+def test_commands_in_other_terminals_find_the_redis_of_make_up(tmp_path: Path) -> None:
+    url = keep_address(tmp_path, 7001)
+    found = [load_settings(tmp_path, {"INSTANCE_PATH": str(tmp_path)})[f"CELERY_{name}"] for name in NAMES_OF_REDIS]
+    assert found == [url, url]
+
+
+def test_the_password_of_redis_stays_when_its_port_changes(tmp_path: Path) -> None:
+    assert keep_address(tmp_path, 7001).replace("7001", "7002") == keep_address(tmp_path, 7002)
+
+
+def test_a_broker_that_is_set_comes_before_the_redis_of_make_up(tmp_path: Path) -> None:
+    keep_address(tmp_path, 7001)
+    given = {"INSTANCE_PATH": str(tmp_path), "CELERY_BROKER_URL": "redis://shop/0"}
+    assert load_settings(tmp_path, given)["CELERY_BROKER_URL"] == "redis://shop/0"
