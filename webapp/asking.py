@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, not_, or_
+from sqlalchemy import JSON, ColumnElement, Connection, Row, and_, cast, func, not_, or_, select
 
 from webapp.filters import BOOLEANS, Filter, Term
 from webapp.ids import first_id
 from webapp.index import Wanted
-from webapp.known import is_known, known_values
+from webapp.known import is_known, values_with
 from webapp.models import TaskRun
-from webapp.states import FAILURE, GROUPS, LIVE, OTHER, SUCCESS, phase
+from webapp.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phase
 from webapp.text import NAME_MAX
 from webapp.words import ARGS, ERROR, RESULT, asked, begins_a_word, needs_look, tag, text_words
 
@@ -22,6 +23,8 @@ runs = TaskRun.__table__
 
 PHASES: Final = frozenset({LIVE, SUCCESS, FAILURE, OTHER})
 ID_MAX: Final = 2**63 - 1
+NAMES_MAX: Final = 500
+"""Most names that are parameters of their own."""
 _COLUMNS: Final = {"state": runs.c.state, "task": runs.c.name, "worker": runs.c.worker, "queue": runs.c.queue}
 _PLACES: Final = {"args": (ARGS,), "result": (RESULT,), "error": (ERROR,), "text": (ARGS, RESULT, ERROR)}
 _TEXT_OF: Final[dict[str, Callable[[Any], str | None]]] = {
@@ -39,7 +42,7 @@ class Plan:
 
     ``checks`` are what only the texts of live runs tell. ``spellings`` are what the index cannot tell of settled ones:
     that words stand together, or go on beyond the letters that are kept.
-    Ids lie between ``low`` and ``high``, both exclusive.
+    Ids lie between ``low`` and ``high``, both exclusive. ``problems`` are what was asked for and makes no sense here.
     """
 
     phases: frozenset[int] = PHASES
@@ -51,6 +54,7 @@ class Plan:
     high: int = ID_MAX
     task_id: str = ""
     nothing: bool = False
+    problems: list[str] = field(default_factory=list)
 
     @property
     def by_phase(self) -> bool:
@@ -72,7 +76,10 @@ class Plan:
 
 
 def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
-    """Return the plan of a filter; names that no run has ever had mean that nothing is found."""
+    """Return the plan of a filter; names that no run has ever had mean that nothing is found.
+
+    To leave out what no run has ever had is probably a mistake, and so a problem: all runs are found.
+    """
     plan = Plan()
     start, end = wanted.times(now)
     if start is not None:
@@ -104,12 +111,15 @@ def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
     """A group narrows the phases alone; a state narrows them too, and is asked for besides."""
     phases: set[int] = set()
     states: set[str] = set()
-    known = {state.lower(): state for state in known_values(connection, "state")}
-    for name in term.value.lower().split(","):
+    names = term.value.lower().split(",")
+    known = {state.lower(): state for state in (*STATES, *values_with(connection, "state", names))}
+    for name in names:
         if name in GROUPS:
             phases.add(GROUPS[name][0])
         else:
             states.add(known.get(name, name.upper()))
+            if term.negated and name not in known:
+                plan.problems.append(_left_out("state", name))
     if term.negated:
         plan.phases -= phases
     else:
@@ -123,27 +133,44 @@ def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
 
 
 def _add_name(plan: Plan, connection: Connection, term: Term) -> None:
-    if term.quoted:
-        # Chosen from a list, or typed as a whole; it may be the last part of another name, or have a comma.
-        names = [term.value] if is_known(connection, term.field, term.value) else []
-    else:
-        names = matching_names(known_values(connection, term.field), term.value.split(","))
-    if not names:
+    # Between quotes it was chosen from a list, or typed as a whole; it may be the last part of another name, or have a
+    # comma.
+    typed = [term.value] if term.quoted else [text for text in term.value.split(",") if text]
+    known = [] if term.quoted else values_with(connection, term.field, typed)
+    found: set[str] = set()
+    for text in typed:
+        names = {text} if term.quoted and is_known(connection, term.field, text) else matching_names(known, text)
+        if term.negated and not names:
+            plan.problems.append(_left_out(term.field, text))
+        found |= names
+    if not found:
         plan.nothing |= not term.negated
         return
-    plan.conditions.append(Wanted(tuple((tag(term.field, name),) for name in names), term.negated, named=True))
-    named = _COLUMNS[term.field].in_(names)
-    plan.predicates.append(or_(_COLUMNS[term.field].is_(None), not_(named)) if term.negated else named)
+    names_ = sorted(found)
+    plan.conditions.append(Wanted(tuple((tag(term.field, name),) for name in names_), term.negated, named=True))
+    column = _COLUMNS[term.field]
+    named = _is_among(connection, column, names_)
+    plan.predicates.append(or_(column.is_(None), not_(named)) if term.negated else named)
 
 
-def matching_names(known: Iterable[str], typed: Iterable[str]) -> list[str]:
+def _left_out(kind: str, text: str) -> str:
+    return f"No run has had a {kind} {text!r}, so -{kind}:{text} leaves nothing out."
+
+
+def _is_among(connection: Connection, column: ColumnElement[str], names: list[str]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of the names, of which there may be more than a parameter for each."""
+    if len(names) <= NAMES_MAX:
+        return column.in_(names)
+    if connection.dialect.name == "sqlite":
+        return column.in_(select(func.json_each(json.dumps(names)).table_valued("value").c.value))
+    return column.in_(select(func.json_array_elements_text(cast(names, JSON))))
+
+
+def matching_names(known: Iterable[str], text: str) -> set[str]:
     """Return the known names that are meant: those that are what was typed or end in it, else those that contain it."""
     known = list(known)
-    found: list[str] = []
-    for text in typed:
-        exact = [name for name in known if name == text or name.rpartition(".")[2] == text or name.endswith(f"@{text}")]
-        found += exact or [name for name in known if text.lower() in name.lower()]
-    return sorted(set(found))
+    exact = {name for name in known if name == text or name.rpartition(".")[2] == text or name.endswith(f"@{text}")}
+    return exact or {name for name in known if text.lower() in name.lower()}
 
 
 def _add_flag(plan: Plan, term: Term) -> None:

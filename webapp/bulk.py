@@ -59,10 +59,12 @@ def create(
         raise NotAllowedError("There is no such action.")
     if wanted.problems:
         raise NotAllowedError(f"The filter is not understood: {wanted.problems[0][1]}")
+    plan = plan_of(connection, wanted, time.time())
+    if plan.problems:
+        raise NotAllowedError(plan.problems[0])
     total, more = size(connection, wanted, picked)
     if not total:
         raise NotAllowedError("No run fits.")
-    plan = plan_of(connection, wanted, time.time())
     bump(connection)
     values = {
         "kind": kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, text, update
+from sqlalchemy import Connection, delete, insert, or_, select, text, update
 
 from webapp.models import Known as KnownValue
 
@@ -50,12 +50,22 @@ class Known:
 
 _OF_KIND: Final = text("SELECT value FROM vase_known_values WHERE kind = :kind ORDER BY value LIMIT :cap")
 _OF_NAME: Final = text("SELECT 1 FROM vase_known_values WHERE kind = :kind AND value = :value")
-_OF_ALL: Final = text("SELECT kind, value FROM vase_known_values ORDER BY value LIMIT :cap")
 
 
 def known_values(connection: Connection, kind: str) -> list[str]:
     """Return the values of a kind in order, at most ``CAP``."""
     return list(connection.execute(_OF_KIND, {"kind": kind, "cap": CAP}).scalars().all())
+
+
+def values_with(connection: Connection, kind: str, texts: Collection[str], limit: int | None = None) -> list[str]:
+    """Return the values of a kind that contain one of the texts, in order, however many there are.
+
+    Small and capital letters are the same; beyond ASCII the database may not know which, and more values are returned.
+    """
+    query = select(values.c.value).where(values.c.kind == kind).order_by(values.c.value).limit(limit)
+    if all(text.isascii() for text in texts):
+        query = query.where(or_(False, *(values.c.value.icontains(text, autoescape=True) for text in texts)))
+    return list(connection.execute(query).scalars().all())
 
 
 def is_known(connection: Connection, kind: str, value: str) -> bool:
@@ -65,10 +75,7 @@ def is_known(connection: Connection, kind: str, value: str) -> bool:
 
 def offered(connection: Connection) -> dict[str, list[str]]:
     """Return the values of every kind, as ``known_values`` does of one."""
-    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for kind, value in connection.execute(_OF_ALL, {"cap": len(KINDS) * CAP}).all():
-        found[kind].append(value)
-    return {kind: names[:CAP] for kind, names in found.items()}
+    return {kind: known_values(connection, kind) for kind in KINDS}
 
 
 def forget(connection: Connection, before: float) -> int:

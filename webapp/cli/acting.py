@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from sqlalchemy import Row, select
 
 from webapp import fmt, queries
 from webapp.again import exact_call
+from webapp.asking import plan_of
 from webapp.cancelling import cancel as ask_to_cancel
 from webapp.catalogue import known_tasks, schema_for
 from webapp.celery_app import celery_of
@@ -65,6 +67,8 @@ def runs_command(query: tuple[str, ...], state: str, task: str, since: str, limi
         raise click.ClickException(wanted.problems[0][1])
     seconds = current_app.config["QUERY_SECONDS"]
     with telling_faults(), db.engine.connect() as connection, time_limit(connection, seconds):
+        if problems := plan_of(connection, wanted, time.time()).problems:
+            raise click.ClickException(problems[0])
         ids = [key.id for key in page(connection, wanted, limit).keys]
         rows = connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc())).all()
     for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, Final
 
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
@@ -10,6 +11,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from webapp import bulk, listing, queries
+from webapp.asking import plan_of
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
@@ -61,10 +63,12 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
             )
             keys = [Key(row.id, row.changed, row.phase) for row in found]
         total, more = bulk.size(connection, wanted, picked)
+        problems = [*(text for _, text in wanted.problems), *plan_of(connection, wanted, time.time()).problems]
         context: dict[str, Any] = {
             "around": queries.environment(connection),
             "sample": ledger.lines(connection, keys, url_for("pages.index")),
         }
+    problem = problem or next(iter(problems), "")
     hidden = [*wanted.to_params(sort="").items(), *(("pick", str(id_)) for id_ in picked), ("kind", kind)]
     if request.values.get("all"):
         hidden.append(("all", "1"))
@@ -77,7 +81,7 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
         total=total,
         more=more,
         hidden=hidden,
-        problem=problem or next((text for _, text in wanted.problems), ""),
+        problem=problem,
         rate=f"{bulk.RATE:g}",
         reason=request.values.get("reason", ""),
     )

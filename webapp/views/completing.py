@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from webapp import fmt
 from webapp.filters import ORIGINS, QUERY_MAX, SPANS, TERM_FIELDS
-from webapp.known import known_values
+from webapp.known import CAP, values_with
 from webapp.states import GROUPS, STATES
 
 OPTIONS_MAX: Final = 20
@@ -38,7 +38,7 @@ def completions(connection: Connection, typed: str) -> list[tuple[str, str]]:
         found = [f"{hint}:" for hint in HINTS if name and hint.startswith(name)]
     else:
         wanted = value.replace('"', "").lower()
-        values = _values(connection, TERM_FIELDS.get(name, ""))
+        values = _values(connection, TERM_FIELDS.get(name, ""), wanted)
         begins = [one for one in values if one.lower().startswith(wanted) and one.lower() != wanted]
         holds = [one for one in values if wanted in one.lower() and not one.lower().startswith(wanted)]
         found = [f"{name}:{_quoted(one)}" for one in dict.fromkeys(begins + holds) if '"' not in one]
@@ -64,15 +64,15 @@ def _parts_it(value: str) -> bool:
     return "," in value or any(letter.isspace() for letter in value)
 
 
-def _values(connection: Connection, field: str) -> list[str]:
+def _values(connection: Connection, field: str, typed: str) -> list[str]:
     if field == "state":
-        known = known_values(connection, "state")
+        known = values_with(connection, "state", [typed], CAP)
         return [*GROUPS, *sorted({state.lower() for state in (*STATES, *known)} - set(GROUPS))]
     if field == "task":
-        names = known_values(connection, "task")
+        names = values_with(connection, "task", [typed], CAP)
         # Between quotes only the whole name counts.
         return sorted({short for name in names if not _parts_it(short := fmt.short_name(name))}) + names
     if field in ("worker", "queue"):
-        return known_values(connection, field)
+        return values_with(connection, field, [typed], CAP)
     fixed = {"origin": ORIGINS, "retried": ("yes", "no"), "since": tuple(SPANS), "until": tuple(SPANS)}
     return list(fixed.get(field, ()))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Final
@@ -14,6 +15,7 @@ from flask import Blueprint, Response, current_app, request, stream_with_context
 from sqlalchemy import Row
 
 from webapp import fmt, listing
+from webapp.asking import plan_of
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.views import present
@@ -50,9 +52,11 @@ def jsonl_file() -> Response | tuple[str, int]:
 
 def _download(lines: Callable[[Rows], Iterator[str]], mimetype: str, name: str) -> Response | tuple[str, int]:
     wanted = Filter.parse(request.args)
-    if wanted.problems:
+    with db.engine.connect() as connection:
+        unknown = plan_of(connection, wanted, time.time()).problems
+    if problems := [*(text for _, text in wanted.problems), *unknown]:
         # Nobody sees beside a file that a condition was left out.
-        return page(422, text=wanted.problems[0][1]), 422
+        return page(422, text=problems[0]), 422
     rows = _rows(wanted)
     # What fails at once is answered with a page; later the file breaks off, and the browser says so.
     first = list(islice(rows, 1))

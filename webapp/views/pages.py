@@ -47,7 +47,7 @@ def _render_index(form: Form, problem: str = "") -> str:
         "runs/index.html",
         **region,
         names=names,
-        problems=dict(reversed(wanted.problems)),
+        problems=dict(reversed([*wanted.problems, *(("q", text) for text in region["unknown"])])),
         sorts=SORTS,
         spans=SPANS,
         fields=form.fields,

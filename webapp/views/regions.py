@@ -73,6 +73,7 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
         "fresh_link": _link(base, wanted.to_params(top="")),
         "window": found.window,
         "too_slow": too_slow,
+        "unknown": plan.problems,
         "live": live,
         "poll": _link(url_for("fragments.runs"), {**fixed, "v": f"{stamp(around)}-{seen}"}),
         "checksum": seen,
