@@ -17,6 +17,9 @@ from webapp import queues, withdrawing
 from webapp.queues import UNACKED, Memory, waiting
 from webapp.withdrawing import EXPIRED, withdraw
 
+# About brokers and workers; which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:

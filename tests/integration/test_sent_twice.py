@@ -10,6 +10,9 @@ import redis
 
 from tests.support import Stack, wait_until
 
+# About brokers and workers; which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 
 @pytest.fixture
 def message(own_stack: Stack) -> tuple[redis.Redis, str, bytes]:

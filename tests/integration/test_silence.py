@@ -21,6 +21,9 @@ FOREIGN = """
 import os
 from celery import Celery
 
+# About brokers and workers; which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 app = Celery("shop", broker=os.environ["BROKER"], backend="disabled://")
 
 @app.task(name="shop.pay")
