@@ -18,7 +18,9 @@ from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, cancels
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, runs
 from webapp.queues import Memory, queues_of, queues_read, waiting
+from webapp.recorder.results import read_results
 from webapp.recorder.signs import hostnames_online
+from webapp.recorder.writer import write
 from webapp.states import DOUBTS, UNSENT, is_ready
 from webapp.withdrawing import withdraw
 
@@ -77,7 +79,11 @@ def follow(app: Flask, engine: Engine, newcomer: bool, memory: Memory) -> None:
     for terminate in (False, True):
         some = [row.task_id for row in told if row.terminate == terminate]
         for start in range(0, len(some), TOLD_AT_ONCE):
-            _tell(engine, publisher_of(app), some[start : start + TOLD_AT_ONCE], terminate, now)
+            part = some[start : start + TOLD_AT_ONCE]
+            if _tell(engine, publisher_of(app), part, terminate, now):
+                # A worker that answers has stored by then that it revoked them, and whoever cancelled looks on.
+                value_max = app.config["VALUE_MAX_BYTES"]
+                write(engine, dict(read_results(celery_of(app), part, time.time(), value_max)))
     _look_again(engine, [row.task_id for row in going_on if row.state == "REVOKED"], held, now)
 
 
@@ -178,8 +184,8 @@ def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> Non
         connection.execute(update(runs).where(runs.c.task_id.in_(task_ids)).values(changed=version))
 
 
-def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, now: float) -> None:
-    """Tell all workers, and note who answered."""
+def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, now: float) -> list[str]:
+    """Tell all workers, note who answered and return their names."""
     online = hostnames_online(engine)
     remember(celery, task_ids, now)
     # Where nobody is known to listen, nobody is waited for; whoever comes up is told then.
@@ -196,3 +202,4 @@ def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, 
         version = bump(connection)
         connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(**noted))
         connection.execute(update(runs).where(runs.c.task_id.in_(task_ids)).values(changed=version))
+    return names
