@@ -15,6 +15,9 @@ from celery import Celery
 
 from tests.support import BIN, Stack, wait_until
 
+# About brokers and workers; which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 APP = """
 import os, time
 from celery import Celery
@@ -43,8 +46,6 @@ CHORD = """
 from celery import chord
 from shop import all_of, note
 
-# About brokers and workers; which database remembers the runs plays no part.
-pytestmark = pytest.mark.sqlite_only
 print(chord([note.s("one"), note.s("two")])(all_of.s()).id)
 """
 
