@@ -17,12 +17,12 @@ from celery import Celery
 from tests.firewall import Firewall
 from tests.support import BIN, Stack, wait_until
 
+# About brokers and workers; which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 FOREIGN = """
 import os
 from celery import Celery
-
-# About brokers and workers; which database remembers the runs plays no part.
-pytestmark = pytest.mark.sqlite_only
 
 app = Celery("shop", broker=os.environ["BROKER"], backend="disabled://")
 

@@ -17,12 +17,12 @@ from celery import Celery
 
 from tests.support import BIN, Stack, wait_until
 
+# About brokers and workers; which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 APP = """
 import os, time
 from celery import Celery
-
-# About brokers and workers; which database remembers the runs plays no part.
-pytestmark = pytest.mark.sqlite_only
 
 app = Celery("{name}", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.task_default_queue = "{name}"
