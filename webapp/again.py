@@ -11,6 +11,9 @@ from webapp.errors import NotAllowedError
 from webapp.merge import STORED
 from webapp.queries import runs
 
+_RELATED: Final = [
+    runs.c[name] for name in "id task_id state phase publish_state retries retry_of created_at eta steps".split()
+]
 RELATED_MAX: Final = 50
 """Most retries of a run that are linked."""
 KEPT_OPTIONS: Final = ("queue", "priority")
@@ -52,14 +55,13 @@ def related(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
     if row.retry_of:
         # Only then: no index tells SQLite that no task id is NULL, and it would look through the whole table.
         same = or_(same, runs.c.task_id == row.retry_of)
-    columns = (
-        runs.c.id,
-        runs.c.task_id,
-        runs.c.state,
-        runs.c.publish_state,
-        runs.c.retries,
-        runs.c.eta,
-        runs.c.retry_of,
-    )
-    query = select(*columns, runs.c.created_at).where(same).order_by(runs.c.id).limit(RELATED_MAX)
+    query = select(*_RELATED).where(same).order_by(runs.c.id).limit(RELATED_MAX)
+    return list(connection.execute(query))
+
+
+def executions(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """Return the other executions of a run's task id, the latest first."""
+    first = row.earlier_of or row.task_id
+    same = or_(runs.c.earlier_of == first, runs.c.task_id == first)
+    query = select(*_RELATED).where(same, runs.c.id != row.id).order_by(runs.c.id.desc()).limit(RELATED_MAX)
     return list(connection.execute(query))

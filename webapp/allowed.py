@@ -25,12 +25,12 @@ _POOLS: Final = ("prefork", "processes")
 """Pools that can end one of their tasks alone; those of threads and of greenlets cannot, or leave it half done."""
 
 
-def allowed(state: str, publish_state: str | None, pool: str | None = None) -> frozenset[str]:
+def allowed(state: str, run_phase: int, publish_state: str | None, pool: str | None = None) -> frozenset[str]:
     """Return the actions that are allowed on a run; ``pool`` is that of its worker, as the worker calls it."""
     if state in _BY_STATE:
         unsent = publish_state in UNSENT and state == "PENDING"
         return _BY_STATE[state] | ({SEND} if unsent else frozenset())
-    if is_settled(state):
+    if is_settled(run_phase):
         return _SETTLED
     return _WORKING if can_terminate(pool) else _WORKING - {TERMINATE}
 

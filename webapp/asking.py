@@ -15,7 +15,7 @@ from webapp.ids import first_id
 from webapp.index import Wanted
 from webapp.known import is_known, values_with
 from webapp.models import TaskRun
-from webapp.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phase
+from webapp.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phases_of
 from webapp.text import NAME_MAX
 from webapp.words import ARGS, ERROR, RESULT, asked, begins_a_word, needs_look, tag, text_words
 
@@ -123,7 +123,7 @@ def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
     if term.negated:
         plan.phases -= phases
     else:
-        plan.phases &= phases | {phase(state) for state in states}
+        plan.phases &= phases.union(*(phases_of(state) for state in states))
     if not states:
         return
     whole = () if term.negated else tuple((tag("phase", str(number)),) for number in sorted(phases))

@@ -196,7 +196,7 @@ def _cancel(
     app: Flask, connection: Connection, action: Row[Any], rows: Sequence[Row[Any]], version: int
 ) -> tuple[int, str]:
     """Drop what was never sent, and ask for the others; the recorder tells the workers."""
-    can = [row for row in rows if CANCEL in allowed(row.state, row.publish_state)]
+    can = [row for row in rows if CANCEL in allowed(row.state, row.phase, row.publish_state)]
     waits = [row for row in can if row.state == "PENDING" and row.publish_state in UNSENT]
     unsent = [row.task_id for row in waits]
     never_tried = {row.task_id for row in waits if not row.publish_attempts}

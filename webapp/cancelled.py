@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Celery
+from celery.exceptions import Ignore
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 from redis.exceptions import NoPermissionError
@@ -21,10 +22,12 @@ from redis.exceptions import NoPermissionError
 from webapp.lease import own, took
 from webapp.queues import is_redis, plain, plain_redis
 from webapp.redis_keys import CANCELLED, keys_of_channel
-from webapp.submissions import DROPPED, is_copy
+from webapp.submissions import DROPPED, IGNORED, is_copy
 
 log = logging.getLogger(__name__)
 
+REPLACED: Final = "Replaced by new task"
+"""With what Celery's ``Task.replace`` raises ``Ignore``."""
 REMEMBERED: Final = 14 * 24 * 3600.0
 """Seconds after which a cancel is forgotten by the broker; the database keeps it."""
 SOON: Final = 600.0
@@ -77,7 +80,10 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
         super().__init__(message, **options)
         redelivered = (message.delivery_info or {}).get("redelivered") or (message.headers or {}).get("redelivered")
         self._vase_tag = None if redelivered else str(message.delivery_tag)
-        took(self.id, self._vase_tag)
+        told: dict[str, Any] = {"redelivered": True} if redelivered else {"tag": self._vase_tag}
+        if isinstance(group := (message.headers or {}).get("group"), str):
+            told["group_id"] = group
+        took(self.id, told)
         self._vase_copy = False
         try:
             if time.monotonic() >= CancellableRequest._refused_until:
@@ -104,6 +110,15 @@ class CancellableRequest(Request):  # type: ignore[misc]  # Celery carries no ty
         self.acknowledge()
         self.send_event(DROPPED)
         return True
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Tell of a task that raised ``Ignore``, of which Celery sends no event; what it replaced itself by goes on."""
+        done = super().on_failure(exc_info, send_failed_event, return_ok)
+        fault = getattr(exc_info, "exception", None)
+        fault = getattr(fault, "exc", fault)
+        if isinstance(fault, Ignore) and str(fault) != REPLACED:
+            self.send_event(IGNORED)
+        return done
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """Return what a worker tells of a request, with the life that has it and the message that it came by."""

@@ -51,7 +51,7 @@ def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) 
         if row is None:
             raise NotAllowedError("This run is not known.")
         pool = pool_of(connection, row.worker)
-        possible = allowed(row.state, row.publish_state, pool)
+        possible = allowed(row.state, row.phase, row.publish_state, pool)
         if (TERMINATE if terminate else CANCEL) not in possible:
             raise NotAllowedError(_why_not(row.state, terminate, TERMINATE in possible))
         unsent = row.state == "PENDING" and row.publish_state in UNSENT

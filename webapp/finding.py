@@ -9,7 +9,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select, text
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, text
 
 from webapp import index
 from webapp.asking import PHASES, Plan
@@ -115,7 +115,8 @@ class Found:
         return self.connection.execute(statement, {"low": self.low, "high": self.high, "limit": limit, **values}).all()
 
     def _by_task_id(self) -> list[Key]:
-        among = select(*_TEXTS).where(runs.c.task_id == self.plan.task_id, *self.plan.predicates)
+        mine = or_(runs.c.task_id == self.plan.task_id, runs.c.earlier_of == self.plan.task_id)
+        among = select(*_TEXTS).where(mine, *self.plan.predicates)
         rows = self.connection.execute(among.where(runs.c.id > self.low, runs.c.id < self.high))
         return [_key(row) for row in rows if row.phase in self.plan.phases and self.plan.fits(row)]
 

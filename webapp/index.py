@@ -14,14 +14,16 @@ from sqlalchemy import Connection, RowMapping, select
 
 from webapp.copying import copy
 from webapp.models import TaskRun
-from webapp.states import FAILURE, LIVE, OTHER, SUCCESS, phase
+from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
 from webapp.words import run_words, tag, within
 
 runs = TaskRun.__table__
 
 COLUMNS: Final = tuple(
     runs.c[name]
-    for name in "id name state worker queue root_id publish_state retries steps args kwargs result exception".split()
+    for name in (
+        "id name state phase worker queue root_id publish_state retries steps args kwargs result exception"
+    ).split()
 )
 BATCH: Final = 1000
 SETTLED: Final = frozenset({SUCCESS, FAILURE, OTHER})
@@ -31,7 +33,7 @@ Words = list[str]
 
 def words_of(row: Mapping[str, Any] | RowMapping) -> Words:
     """Return the words of a row, given by the names of its columns; none for a live one, which is not indexed."""
-    settled = phase(row["state"])
+    settled = row["phase"]
     if settled == LIVE:
         return []
     tags = (

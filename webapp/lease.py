@@ -36,7 +36,7 @@ class _Own:
 
     lease: Lease | None = None
     held: socket.socket | None = None
-    taken: tuple[str, str] | None = None
+    taken: tuple[str, dict[str, Any]] | None = None
 
 
 _own: Final = _Own()
@@ -75,15 +75,23 @@ def own() -> Lease | None:
     return _own.lease
 
 
-def took(task_id: str, tag: str | None) -> None:
-    """Note the message that this worker has just taken, for the event that tells of it; None for one that had been
-    delivered before, of which somebody else may have the next delivery."""
-    _own.taken = (task_id, tag) if tag else None
+def took(task_id: str, message: dict[str, Any]) -> None:
+    """Note what the event of the message that this worker has just taken is to tell besides."""
+    _own.taken = (task_id, message)
 
 
-def tag_of(task_id: str) -> str | None:
-    """Return the delivery tag of the message taken last, where it is that of this run."""
-    return _own.taken[1] if _own.taken and _own.taken[0] == task_id else None
+def told_of(task_id: str) -> dict[str, Any]:
+    """Return what is to be told of the message taken last, where it is that of this run.
+
+    Its delivery tag, with the life that has it, is told of a message that had not been delivered before: of another one
+    somebody else may have the next delivery.
+    """
+    if not _own.taken or _own.taken[0] != task_id:
+        return {}
+    told = _own.taken[1]
+    if "tag" not in told:
+        return told
+    return {**told, "life": _own.lease.token} if _own.lease else {k: v for k, v in told.items() if k != "tag"}
 
 
 def has_ended(lease: Lease) -> bool:

@@ -37,6 +37,7 @@ class Facts(TypedDict, total=False):
     origin: str
     root_id: str
     parent_id: str
+    group_id: str
     eta: str
     expires: str
     retries: int
@@ -45,6 +46,7 @@ class Facts(TypedDict, total=False):
     received_at: float
     started_at: float
     runtime: float
+    begun_at: float  # when a message was sent or received that is no retry: what comes after an end is a new execution
 
 
 REPR, STORED, SUBMITTED = 0, 1, 2
@@ -58,9 +60,9 @@ def _join_steps(left: frozenset[Step], right: frozenset[Step]) -> frozenset[Step
 
 
 RULES: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    **dict.fromkeys(("created_at", "sent_at", "received_at", "started_at"), min),
+    **dict.fromkeys(("created_at", "sent_at", "received_at", "started_at", "begun_at"), min),
     **dict.fromkeys(("key", "outcome", "arguments", "worker", "progress", "doubt", "retries", "runtime"), max),
-    **dict.fromkeys(("name", "queue", "origin", "root_id", "parent_id", "eta", "expires"), max),
+    **dict.fromkeys(("name", "queue", "origin", "root_id", "parent_id", "group_id", "eta", "expires"), max),
     "steps": _join_steps,
 }
 

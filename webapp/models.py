@@ -63,6 +63,12 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
     root_id: Mapped[str | None] = mapped_column(String(NAME_MAX))
     """The run that began the workflow; None for a run that is no part of another."""
     parent_id: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    group_id: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    """The group whose part it is, or whose callback."""
+    earlier_of: Mapped[str | None] = mapped_column(String(NAME_MAX))
+    """The task id of an execution after which somebody used that id anew; then ``task_id`` is a name made here."""
+    renewed_after: Mapped[float | None] = mapped_column(Float)
+    """When the execution ended that had this task id before."""
     eta: Mapped[str | None] = mapped_column(String(64))
     expires: Mapped[str | None] = mapped_column(String(64))
 
@@ -99,6 +105,16 @@ class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy
             "id",
             sqlite_where=db.text("root_id IS NOT NULL"),
             postgresql_where=db.text("root_id IS NOT NULL"),
+        ),
+        *(
+            Index(
+                f"ix_task_runs_{name}",
+                name,
+                "id",
+                sqlite_where=db.text(f"{name} IS NOT NULL"),
+                postgresql_where=db.text(f"{name} IS NOT NULL"),
+            )
+            for name in ("group_id", "earlier_of")
         ),
         Index("ix_task_runs_phase", "phase", "id"),
         Index("ix_task_runs_run_order", "run_order", "id", "phase"),

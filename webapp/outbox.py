@@ -344,7 +344,7 @@ def new_row(
         "state_at": now,
         "clock": 0,
         "created_at": now,
-        "wait_order": wait_order("PENDING", None, now, None),
+        "wait_order": wait_order(LIVE, None, now, None),
         "outcome_exact": 0,
         "origin": producer_name(),
     }

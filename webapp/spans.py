@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from webapp.states import LIVE, phase
+from webapp.states import LIVE
 
 NOW_FIRST: Final = 1e12
 """Larger than any duration in seconds: what still waits or runs comes before what is over, the oldest first."""
@@ -15,22 +15,22 @@ def waited(sent_at: float | None, created_at: float, started_at: float | None) -
     return None if started_at is None else max(started_at - (sent_at or created_at), 0.0)
 
 
-def ran(state: str, state_at: float, started_at: float | None, runtime: float | None) -> float | None:
+def ran(run_phase: int, state_at: float, started_at: float | None, runtime: float | None) -> float | None:
     """Return seconds that an ended run took: what its worker measured, else from start to end."""
     if runtime is not None:
         return runtime
-    return None if started_at is None or phase(state) == LIVE else max(state_at - started_at, 0.0)
+    return None if started_at is None or run_phase == LIVE else max(state_at - started_at, 0.0)
 
 
-def run_order(state: str, state_at: float, started_at: float | None, runtime: float | None) -> float | None:
+def run_order(run_phase: int, state_at: float, started_at: float | None, runtime: float | None) -> float | None:
     """Return what to sort by, descending, for the longest running first; None for what never ran."""
-    if started_at is not None and phase(state) == LIVE:
+    if started_at is not None and run_phase == LIVE:
         return NOW_FIRST - started_at
-    return ran(state, state_at, started_at, runtime)
+    return ran(run_phase, state_at, started_at, runtime)
 
 
-def wait_order(state: str, sent_at: float | None, created_at: float, started_at: float | None) -> float | None:
+def wait_order(run_phase: int, sent_at: float | None, created_at: float, started_at: float | None) -> float | None:
     """Return what to sort by, descending, for the longest waiting first; None for what ended before it began."""
-    if started_at is None and phase(state) == LIVE:
+    if started_at is None and run_phase == LIVE:
         return NOW_FIRST - (sent_at or created_at)
     return waited(sent_at, created_at, started_at)

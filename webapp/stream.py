@@ -18,7 +18,7 @@ from celery.events import EventDispatcher
 from kombu.utils.json import dumps
 from redis.exceptions import NoPermissionError, ResponseError
 
-from webapp.lease import own, tag_of
+from webapp.lease import own, told_of
 from webapp.queues import is_redis, plain
 from webapp.redis_keys import DROPPED, STREAM, keys_of_channel
 
@@ -48,9 +48,8 @@ class StreamDispatcher(EventDispatcher):  # type: ignore[misc]  # Celery carries
 
     def send(self, type: str, **fields: Any) -> Any:
         """Send an event as Celery does; those of tasks may be kept for a moment, so what they lack is added here."""
-        lease = own() if type == "task-received" else None
-        if lease and (tag := tag_of(str(fields.get("uuid")))):
-            fields |= {"life": lease.token, "tag": tag}
+        if type == "task-received":
+            fields |= told_of(str(fields.get("uuid")))
         return super().send(type, **fields)
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> Any:

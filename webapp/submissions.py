@@ -18,6 +18,8 @@ REMEMBERED: Final = 24 * 3600
 """Seconds for which the broker remembers that a submission was taken; a copy is sent within seconds of the first."""
 DROPPED: Final = "task-copy-dropped"
 """The event by which a worker tells of a copy that it dropped."""
+IGNORED: Final = "task-ignored"
+"""The event by which a worker of ours tells that a task raised ``Ignore``, of which Celery sends none."""
 
 
 def is_copy(message: Any) -> bool:

@@ -28,7 +28,7 @@ _COLUMNS: Final = [
     runs.c[name]
     for name in (
         "id task_id name state phase publish_state retries root_id parent_id created_at sent_at started_at state_at "
-        "runtime changed eta"
+        "runtime changed eta group_id"
     ).split()
 ]
 
@@ -41,21 +41,27 @@ class Parts(list["Part"]):
         """Whether they are too many to be shown at once."""
         return len(self) > OPEN_MAX
 
+    def members(self) -> Parts:
+        """Return them without the callbacks of chords, which are not folded away with those that they wait for."""
+        return Parts(part for part in self if not part.callback)
+
     def tally(self) -> list[tuple[Row[Any], int]]:
         """Return how many of them are in which state, the most frequent first, each with a row in that state."""
-        rows = {part.row.state: part.row for part in self}
-        return [(rows[state], number) for state, number in Counter(part.row.state for part in self).most_common()]
+        members = self.members()
+        rows = {part.row.state: part.row for part in members}
+        return [(rows[state], number) for state, number in Counter(part.row.state for part in members).most_common()]
 
     def listed(self, here: str) -> list[Part]:
         """Return those that are listed when they are many: the run ``here``, then what failed, then what is live."""
         order = {FAILURE: 0, OTHER: 1, LIVE: 2}
-        return sorted(self, key=lambda part: -1 if part.row.task_id == here else order.get(part.row.phase, 3))[
-            :FOLDED_MAX
-        ]
+        return sorted(
+            self.members(), key=lambda part: -1 if part.row.task_id == here else order.get(part.row.phase, 3)
+        )[:FOLDED_MAX]
 
     def called(self) -> Parts:
         """Return what they called, such as the callback of a chord; it is not folded away with them."""
-        return Parts(child for part in self for child in part.children)
+        callbacks = [part for part in self if part.callback]
+        return Parts([*callbacks, *(child for part in self if not part.callback for child in part.children)])
 
 
 @dataclass(slots=True)
@@ -66,6 +72,8 @@ class Part:
     above: Part | None = None
     depth: int = 0
     children: Parts = field(default_factory=Parts)
+    callback: bool = False
+    """Whether it is what follows when those beside it have ended: the callback of their chord."""
     again: list[Row[Any]] = field(default_factory=list)
     """The runs that this one was run again as."""
 
@@ -100,11 +108,17 @@ class Workflow:
 
 
 _VERSION: Final = text(
-    "SELECT max(changed), min(phase) FROM ("
-    "SELECT changed, phase FROM vase_task_runs WHERE task_id IN (:task_id, :parent, :root) "
-    "UNION ALL SELECT changed, phase FROM (SELECT changed, phase FROM vase_task_runs WHERE root_id = :root ORDER BY id "
-    "LIMIT :most) AS members "
-    "UNION ALL SELECT changed, phase FROM vase_task_runs WHERE retry_of = :task_id) AS shown"
+    "SELECT max(changed), min(phase), max(name) FROM ("
+    "SELECT changed, phase, group_id AS name FROM vase_task_runs WHERE task_id IN (:task_id, :parent, :root) "
+    "UNION ALL SELECT changed, phase, NULL FROM (SELECT changed, phase FROM vase_task_runs WHERE root_id = :root "
+    "ORDER BY id LIMIT :most) AS members "
+    "UNION ALL SELECT changed, phase, NULL FROM vase_task_runs WHERE retry_of = :task_id) AS shown"
+)
+_VERSION_OF_GROUP: Final = text(
+    "WITH members AS ("
+    "SELECT task_id, changed, phase FROM vase_task_runs WHERE group_id = :name ORDER BY id LIMIT :most) "
+    "SELECT max(changed), min(phase) FROM (SELECT changed, phase FROM members "
+    "UNION ALL SELECT changed, phase FROM vase_task_runs WHERE root_id IN (SELECT task_id FROM members)) AS shown"
 )
 
 
@@ -112,12 +126,22 @@ def version(connection: Connection, row: Row[Any]) -> tuple[int, bool]:
     """Return the latest version of any run of the workflow that is shown, or that this one was run again as, and
     whether any of them is live; (0, False) for none."""
     values = {"task_id": row.task_id, "parent": row.parent_id or row.task_id, "root": _root(row), "most": MEMBERS_MAX}
-    changed, least = connection.execute(_VERSION, values).one()
+    changed, least, group = connection.execute(_VERSION, values).one()
+    if group:
+        of_group = connection.execute(_VERSION_OF_GROUP, {"name": group, "most": MEMBERS_MAX}).one()
+        changed, least = max(changed, of_group[0] or 0), min(least, of_group[1] or LIVE)
     return int(changed or 0), least == LIVE
 
 
 def _root(row: Row[Any]) -> str:
     return str(row.root_id or row.task_id)
+
+
+def _groups(connection: Connection, row: Row[Any]) -> list[str]:
+    """Return the groups that a run and its root are part of. A group that was sent by itself has no other root: each
+    member is its own."""
+    mine = select(runs.c.group_id).where(runs.c.task_id.in_({row.task_id, _root(row)}), runs.c.group_id.is_not(None))
+    return list(connection.execute(mine.distinct()).scalars())
 
 
 def _members(connection: Connection, row: Row[Any]) -> tuple[list[Row[Any]], bool]:
@@ -126,9 +150,14 @@ def _members(connection: Connection, row: Row[Any]) -> tuple[list[Row[Any]], boo
     They are the oldest, and always the run that is looked at and its parent: a task that sends itself anew has one
     root for ever.
     """
-    of_root = select(*_COLUMNS).where(runs.c.root_id == _root(row)).order_by(runs.c.id).limit(MEMBERS_MAX + 1)
-    members = list(connection.execute(of_root))
-    near = {row.task_id, row.parent_id or row.task_id, _root(row)}
+    oldest = select(*_COLUMNS).order_by(runs.c.id).limit(MEMBERS_MAX + 1)
+    members: list[Row[Any]] = []
+    for name in _groups(connection, row):
+        members += connection.execute(oldest.where(runs.c.group_id == name)).all()
+    roots = {_root(row), *(_root(member) for member in members)}
+    members += connection.execute(oldest.where(runs.c.root_id.in_(roots))).all()
+    members = sorted({one.id: one for one in members}.values(), key=lambda one: one.id)
+    near = {row.task_id, row.parent_id or row.task_id, *roots}
     rows = [*members[:MEMBERS_MAX], *connection.execute(select(*_COLUMNS).where(runs.c.task_id.in_(near)))]
     return sorted({one.id: one for one in rows}.values(), key=lambda one: one.id), len(members) > MEMBERS_MAX
 
@@ -159,6 +188,9 @@ def tree(rows: Sequence[Row[Any]], retries: Iterable[Row[Any]] = ()) -> Parts:
     roots = Parts()
     for row in rows:
         parent = parts.get(row.parent_id) if row.parent_id != row.task_id else None
+        if parent is not None and row.group_id and row.group_id == parent.row.group_id:
+            # The callback of a chord, which Celery says was called by the member that ended last.
+            parts[row.task_id].callback, parent = True, parent.above
         # A child was made after its parent; whoever says otherwise would make a circle.
         if parent is not None and parent.row.id < row.id:
             parts[row.task_id].hang_on(parent)
@@ -172,7 +204,7 @@ def _began(row: Row[Any]) -> float:
 
 
 def _ended(row: Row[Any], now: float) -> float:
-    return float(row.state_at) if is_settled(row.state) else now
+    return float(row.state_at) if is_settled(row.phase) else now
 
 
 def _bar(row: Row[Any], begin: float, seconds: float, now: float) -> Bar:

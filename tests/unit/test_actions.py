@@ -21,6 +21,7 @@ from webapp.launching import launch
 from webapp.queries import run_by_id, runs
 from webapp.recorder.events import facts_of
 from webapp.recorder.writer import write
+from webapp.states import phase
 from webapp.tasks import divide
 
 PREFORK = "celery.concurrency.prefork:TaskPool"
@@ -68,7 +69,7 @@ def row_of(task_id: str) -> object:
     ],
 )
 def test_what_is_allowed(state: str, publish_state: str | None, pool: str | None, actions: set[str]) -> None:
-    assert allowed(state, publish_state, pool) == actions
+    assert allowed(state, phase(state), publish_state, pool) == actions
 
 
 def test_a_run_that_was_never_sent_is_cancelled_in_the_database(app: Flask, client: FlaskClient) -> None:

@@ -12,7 +12,7 @@ from tests.support import ROOT
 
 LEVELS = {
     0: {"errors", "states", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
-    | {"signature", "private", "own_redis"},
+    | {"executions", "signature", "private", "own_redis"},
     1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
     | {

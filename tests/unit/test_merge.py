@@ -21,12 +21,15 @@ from webapp.recorder.events import STATES_OF_EVENTS, facts_of
 from webapp.recorder.results import facts_of_stored
 from webapp.recorder.writer import facts_of_row, write
 
+# Each says that the run is its own parent, as a retry does: what begins an execution is told apart elsewhere.
 # Few distinct values, so that ties and contradictions are common.
 TIMES = st.sampled_from([1000.0, 1000.5, 1001.0, 1002.25])
 TEXTS = st.sampled_from(["", "a", "b", "x" * 300, "\x00\ud800<script>"])
 EVENTS = st.fixed_dictionaries(
     {
         "type": st.sampled_from(sorted(STATES_OF_EVENTS)),
+        "uuid": st.just("one"),
+        "parent_id": st.just("one"),
         "timestamp": TIMES,
         "clock": st.integers(0, 3),
         "hostname": st.sampled_from(["w1@h", "w2@h"]),

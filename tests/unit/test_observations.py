@@ -87,7 +87,7 @@ def test_a_stored_success_is_exact() -> None:
     stored += '"name": "t", "args": [1, "x"], "kwargs": {"k": null}, "worker": "w@h", "queue": "q", "traceback": null}'
     facts = facts_of_stored(stored, NOW, MAX)
     assert facts is not None
-    assert facts["outcome"][:4] == (30, 1, 1200.0, '{"é": [1, null]}')
+    assert facts["outcome"][:4] == (50, 1, 1200.0, '{"é": [1, null]}')
     assert facts["arguments"] == (STORED, '[1, "x"]', '{"k": null}', "t")
 
 

@@ -76,7 +76,7 @@ def follow(task_id: str) -> str:
         elif line.partition(" (")[0] != shown.partition(" (")[0]:
             click.echo(line, err=True)
         shown = line
-        if is_settled(row.state) or row.publish_state == "dead":
+        if is_settled(row.phase) or row.publish_state == "dead":
             break
         time.sleep(0.25)
     if sys.stderr.isatty():
@@ -89,11 +89,11 @@ def _line(row: Row[Any], around: queries.Environment) -> str:
     state = look(row.state).label
     if row.publish_state in ("new", "held"):
         state = "Waiting for the broker"
-    if row.publish_state == "dead" and not is_settled(row.state):
+    if row.publish_state == "dead" and not is_settled(row.phase):
         state = "Could not be sent"
-    if row.progress_total and not is_settled(row.state):
+    if row.progress_total and not is_settled(row.phase):
         state += f" {row.progress_current:g} of {row.progress_total:g}"
-    if not around.recorder_ok and not is_settled(row.state):
+    if not around.recorder_ok and not is_settled(row.phase):
         return f"{state}; no recorder is running, start one with: flask --app app record"
-    end = row.state_at if is_settled(row.state) else time.time()
+    end = row.state_at if is_settled(row.phase) else time.time()
     return f"{state} ({fmt.duration(max(end - row.created_at, 0))})"

@@ -11,13 +11,14 @@ from flask import Flask
 from sqlalchemy import Engine, insert
 
 from webapp.celery_app import celery_of
+from webapp.executions import is_new
 from webapp.merge import Facts, merge_into
 from webapp.queries import bump, dead_letters
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
 from webapp.recorder.events import facts_of, task_id_of
 from webapp.recorder.results import read_results
 from webapp.recorder.writer import record_each
-from webapp.states import READY_RANK
+from webapp.states import IGNORED_RANK, READY_RANK
 from webapp.text import tidy
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,18 @@ LETTER_MAX: Final = 4096
 
 
 class Batch:
-    """Runs that were heard of and are not written yet; belongs to one thread."""
+    """Runs that were heard of and are not written yet; belongs to one thread.
+
+    ``over`` are executions after which the same task id was used again, ``stored`` what the result backend says.
+    """
 
     def __init__(self, app: Flask, engine: Engine) -> None:
         self.celery = celery_of(app)
         self.engine = engine
         self.value_max: int = app.config["VALUE_MAX_BYTES"]
         self.runs: dict[str, Facts] = {}
+        self.over: list[tuple[str, Facts]] = []
+        self.stored: dict[str, Facts] = {}
         self.unread: deque[str] = deque(maxlen=BACKLOG_RUNS)
         self.written_at = time.monotonic()
 
@@ -50,11 +56,14 @@ class Batch:
         if not task_id or not facts:
             return
         self._fold(task_id, facts)
-        if facts["key"][0] >= READY_RANK:
+        if facts["key"][0] >= IGNORED_RANK:
             self.unread.append(task_id)
 
     def _fold(self, task_id: str, facts: Facts) -> None:
         known = self.runs.get(task_id)
+        if known and is_new(known, facts):
+            self.over.append((task_id, known))
+            known = None
         if known:
             merge_into(known, facts)
         else:
@@ -74,23 +83,29 @@ class Batch:
             return True
         self._read_results()
         try:
-            refused = record_each(self.engine, self.runs, DATABASE_AWAY)
-            if refused:
-                self._set_aside(refused)
+            while self.over:
+                self._record(dict(self.over[:1]))
+                self.over.pop(0)
+            self._record(self.runs, self.stored)
         except DATABASE_AWAY as fault:
             log.error("The database is away (%s); %d runs are kept for later.", why(fault), len(self.runs))
             return False
-        self.runs = {}
+        self.runs, self.stored = {}, {}
         return True
 
-    def _set_aside(self, refused: list[tuple[str, Exception]]) -> None:
+    def _record(self, heard: dict[str, Facts], stored: dict[str, Facts] | None = None) -> None:
+        refused = record_each(self.engine, heard, DATABASE_AWAY, stored)
+        if refused:
+            self._set_aside(refused, heard)
+
+    def _set_aside(self, refused: list[tuple[str, Exception]], heard: dict[str, Facts]) -> None:
         """Keep what the database refused, as text that it takes, where pages count it."""
         letters = []
         for task_id, fault in refused:
             why = tidy(str(getattr(fault, "orig", None) or fault), LETTER_MAX)
             log.error("The database refused what was heard of run %r; it is set aside: %.200s", task_id, why)
             texts = {"task_id": tidy(task_id), "why": why}
-            letters.append({"at": time.time(), "facts": tidy(repr(self.runs.get(task_id)), LETTER_MAX), **texts})
+            letters.append({"at": time.time(), "facts": tidy(repr(heard.get(task_id)), LETTER_MAX), **texts})
         with self.engine.begin() as connection:
             bump(connection)
             connection.execute(insert(dead_letters), letters)
@@ -98,11 +113,13 @@ class Batch:
     def _read_results(self) -> None:
         """Add the whole results of runs that ended; without the backend the event's short text stands for now."""
         wanted = list(dict.fromkeys(self.unread))
+        # Of a run that Celery tells no end of, a state of the app's own may be one.
+        left = {i for i in wanted if i in self.runs and self.runs[i]["key"][3] == "IGNORED"}
         try:
-            for task_id, facts in read_results(self.celery, wanted, time.time(), self.value_max):
+            for task_id, facts in read_results(self.celery, wanted, time.time(), self.value_max, left):
                 # A stored live state is older than the end that was heard, and has no date of its own.
                 if facts["key"][0] >= READY_RANK:
-                    self._fold(task_id, facts)
+                    self.stored[task_id] = facts
             self.unread.clear()
         except BROKER_AWAY as fault:
             log.warning("Results could not be read (%s); they are read later.", fault)

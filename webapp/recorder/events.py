@@ -5,11 +5,12 @@ The fields of each event are those of Celery's documentation, "Monitoring and Ma
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from webapp.merge import REPR, Facts, Step
 from webapp.states import STATE_MAX, rank
-from webapp.submissions import DROPPED
+from webapp.submissions import DROPPED, IGNORED
 from webapp.text import NAME_MAX, Tidy, bounded, tidy
 
 STATES_OF_EVENTS: Final[dict[str, str]] = {
@@ -21,8 +22,10 @@ STATES_OF_EVENTS: Final[dict[str, str]] = {
     "task-failed": "FAILURE",
     "task-rejected": "REJECTED",
     "task-revoked": "REVOKED",
+    IGNORED: "IGNORED",
 }
-_TEXTS: Final = ("name", "queue", "root_id", "parent_id")
+_TEXTS: Final = ("name", "queue", "root_id", "parent_id", "group_id")
+_UNKNOWN: Final = re.compile(r"NotRegistered\('([^'\\\s]{1,255})'\)")
 OLDEST: Final = 60 * 86400.0
 """Seconds after which no event is heard any more: the stream keeps them for a week. What is older is a wrong clock."""
 AHEAD: Final = 86400.0
@@ -67,12 +70,18 @@ def facts_of(event: dict[str, Any], received_at: float, value_max: int, harmless
     if event.get("root_id") == event.get("uuid"):
         # Celery calls a run that is no part of another its own root; saying so costs 36 bytes a run.
         facts.pop("root_id", None)
+    itself = event.get("parent_id") == event.get("uuid")
+    if itself:
+        # So it is with each attempt but the first, and with what a task replaced itself by.
+        facts.pop("parent_id", None)
     if state == "PENDING":
         facts["sent_at"], facts["origin"] = at, hostname
     else:
         facts["worker"] = (at, hostname)
     if state in ("PENDING", "RECEIVED"):
         _add_message(facts, event, value_max, tidied)
+        if not (itself or event.get("retries") or event.get("redelivered")):
+            facts["begun_at"] = at
     add = _ADD.get(state)
     if add:
         add(facts, event, at, value_max, tidied)
@@ -124,6 +133,14 @@ def _add_succeeded(facts: Facts, event: dict[str, Any], at: float, value_max: in
 def _add_failed(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:
     exception = tidied(event.get("exception"), EXCEPTION_MAX) or ""
     facts["outcome"] = (facts["key"][0], REPR, at, "", exception, tidied(event.get("traceback"), value_max) or "")
+    if (name := unknown_task(exception)) and "name" not in facts:
+        facts["name"] = name
+
+
+def unknown_task(exception: str) -> str:
+    """Return the name of the task that a worker did not know, of which no other word is said; else nothing."""
+    found = _UNKNOWN.fullmatch(exception)
+    return found[1] if found else ""
 
 
 def _add_revoked(facts: Facts, event: dict[str, Any], at: float, value_max: int, tidied: Tidy) -> None:

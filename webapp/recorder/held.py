@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from webapp.submissions import IGNORED
+
 HELD_MAX: Final = 100_000
 """Most runs kept in mind; the oldest are forgotten first, and then nothing is proved of them."""
-_ENDS: Final = frozenset({"task-succeeded", "task-failed", "task-rejected", "task-revoked", "task-retried"})
+_ENDS: Final = frozenset({"task-succeeded", "task-failed", "task-rejected", "task-revoked", "task-retried", IGNORED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,20 +17,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from celery import Celery
-from sqlalchemy import Engine, Row, or_, select
+from sqlalchemy import Engine, Row, func, or_, select
 
 from webapp import fmt
 from webapp.allowed import HELD, is_solo
 from webapp.broker import rate_limited_tasks, tasks_known_to
 from webapp.merge import Facts
-from webapp.queries import runs
+from webapp.queries import gaps, runs
 from webapp.queries import workers as workers_table
 from webapp.queues import UNACKED, Memory, queues_of, waiting
 from webapp.recorder.held import Held
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers
 from webapp.recorder.writer import write
-from webapp.states import LIVE, LIVE_RANK
+from webapp.states import IGNORED_RANK, LIVE, LIVE_RANK
 
 BATCH: Final = 5000
 """Most runs looked at in one turn; with more than that, they take turns."""
@@ -99,6 +99,13 @@ class Repair:
         sure = {i for i in verdicts if now - suspected.setdefault(i, now) >= self.confirm}
         doubted = [row for row in silent if row.task_id in sure]
         news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in doubted})
+        left = {row.task_id: row for row in doubted if _has_left(row, seen)}
+        news.update(_ignored(engine, left.values(), now))
+        news.update(
+            (task_id, facts)
+            for task_id, facts in read_results(celery, left, now, value_max, left)
+            if facts["key"][0] > LIVE_RANK
+        )
         for task_id in sure:
             del suspected[task_id]
         return write(engine, news)
@@ -200,6 +207,23 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     if sign is not None and sign.online and known is None and row.worker not in seen.solo and quiet_for < SPEECHLESS:
         return None
     return "UNCERTAIN", f"{_of_worker(row, seen)} No result is stored: how it ended is not known."
+
+
+def _has_left(row: Row[Any], seen: Seen) -> bool:
+    """Say whether the worker that began a run has done with it: it answers, and does not know of the run any more."""
+    sign = seen.workers.last_sign(row.worker)
+    begun = row.state not in {"PENDING", "RECEIVED", "RETRY"}
+    alone = seen.workers.processes().get(row.worker, 0) == 1
+    return bool(begun and alone and sign is not None and sign.online and seen.busy.get(row.worker) is not None)
+
+
+def _ignored(engine: Engine, rows: Iterable[Row[Any]], now: float) -> dict[str, Facts]:
+    """Return what is said of runs that workers have done with and told of no end: Celery sends no event where a task
+    raises ``Ignore``. Where events may have been missed, nothing is."""
+    with engine.connect() as connection:
+        heard_since = connection.execute(select(func.max(gaps.c.ended_at))).scalar_one() or 0.0
+    said: Facts = {"key": (IGNORED_RANK, now, 0, "IGNORED"), "created_at": now}
+    return {row.task_id: said for row in rows if row.state_at > heard_since}
 
 
 def _unheard(row: Row[Any], seen: Seen) -> tuple[str, str] | None:

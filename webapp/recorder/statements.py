@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row
 from webapp.copying import copy
 
 PLAIN: Final = (
-    "name queue origin root_id parent_id eta expires retries created_at sent_at received_at started_at runtime".split()
+    "name queue origin root_id parent_id group_id eta expires retries created_at sent_at received_at started_at "
+    "runtime".split()
 )
 KEYED: Final = (
     "state state_at clock outcome_exact outcome_at result exception traceback arguments_rank args kwargs worker "
@@ -22,7 +23,7 @@ KEYED: Final = (
 )
 INDEXED: Final = ("phase", "run_order", "wait_order")
 """Columns that stand in an index, which is left alone where they keep their value."""
-READ: Final = ["id", "task_id", "publish_state", *PLAIN, *KEYED, *INDEXED]
+READ: Final = ["id", "task_id", "publish_state", "renewed_after", *PLAIN, *KEYED, *INDEXED]
 ADDED: Final = ["id", "task_id", "publish_attempts", *PLAIN, *KEYED, *INDEXED]
 _INSERT: Final = f"INSERT INTO vase_task_runs ({', '.join(ADDED)}) VALUES ({', '.join('?' * len(ADDED))})"  # noqa: S608
 _ADDED: Final = itemgetter(*ADDED)

@@ -66,7 +66,7 @@ class Sweep:
         """
         if not unknown:
             return facts["key"][0] >= READY_RANK
-        made, ended = first_id(facts["created_at"]), phase(facts["key"][3])
+        made, ended = first_id(facts["created_at"]), phase(facts["key"][3], facts["key"][0])
         rules_of_phase = (rule for rule in self.removed if rule.phase in (None, ended) and ended != LIVE)
         return not any(made < rule.before for rule in rules_of_phase)
 

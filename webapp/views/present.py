@@ -80,6 +80,8 @@ class ListedRun:
     running_since: str
     worker: str
     created: Moment
+    due: Moment | None
+    due_in: str
 
 
 def run_path(task_id: str) -> str:
@@ -91,20 +93,20 @@ def run_path(task_id: str) -> str:
 
 def badge_of(row: Row[Any]) -> Badge:
     """Return the badge of a run."""
-    if row.publish_state in UNSENT and not is_settled(row.state):
+    if row.publish_state in UNSENT and not is_settled(row.phase):
         return Badge(*UNSENT[row.publish_state], hollow=True)
-    state = look(row.state)
+    state = look(row.state, row.phase)
     label = state.label
     if row.state == "RETRY" or (row.retries and due_at(row) is not None):
         label = f"Retry {_retry(row)}"
     elif due_at(row) is not None:
         label = "Scheduled"
-    return Badge(label, state.tone, live=not is_settled(row.state))
+    return Badge(label, state.tone, live=not is_settled(row.phase))
 
 
 def due_at(row: Row[Any]) -> float | None:
     """Return when a run that waits for its time is to begin, in seconds UTC; None for any other."""
-    at = seconds_of(row.eta) if row.eta and row.state in ("PENDING", "RECEIVED") else None
+    at = seconds_of(row.eta) if row.eta and row.state in ("PENDING", "RECEIVED", "RETRY") else None
     return at if at is not None and at > time.time() else None
 
 
@@ -128,7 +130,8 @@ def listed(row: Row[Any]) -> ListedRun:
     """Return a row of ``queries.page`` as the list shows it."""
     failed = row.state in ("FAILURE", "RETRY")
     progress = progress_of(row)
-    ready = is_settled(row.state)
+    due = due_at(row)
+    ready = is_settled(row.phase)
     return ListedRun(
         id=row.id,
         task_id=row.task_id,
@@ -145,11 +148,13 @@ def listed(row: Row[Any]) -> ListedRun:
         running_since="" if ready or row.state == "RETRY" or row.started_at is None else fmt.iso(row.started_at),
         worker=row.worker or "–",
         created=Moment.at(row.created_at),
+        due=Moment.at(due) if due else None,
+        due_in=fmt.duration(due - time.time()) if due else "",
     )
 
 
 def _outcome(row: Row[Any]) -> str:
-    if row.publish_state in UNSENT and not is_settled(row.state):
+    if row.publish_state in UNSENT and not is_settled(row.phase):
         return str(row.publish_error or "")
     if row.state in DOUBTS:
         return str(row.doubt or "")
@@ -168,7 +173,7 @@ def clip(text: str) -> str:
 
 def progress_of(row: Row[Any]) -> Progress | None:
     """Return how far a live run is, or None when it does not say."""
-    if is_settled(row.state) or row.progress_total is None or row.progress_total <= 0:
+    if is_settled(row.phase) or row.progress_total is None or row.progress_total <= 0:
         return None
     current = min(row.progress_current, row.progress_total)
     return Progress(current, row.progress_total, f"{current:,.15g} of {row.progress_total:,.15g}")
@@ -191,7 +196,7 @@ def waited(row: Row[Any]) -> float | None:
 
 def ran(row: Row[Any]) -> float | None:
     """Return seconds that a run took which has ended, or None for one that has not, or not that anybody knows."""
-    return None if row.state in DOUBTS else spans.ran(row.state, row.state_at, row.started_at, row.runtime)
+    return None if row.state in DOUBTS else spans.ran(row.phase, row.state_at, row.started_at, row.runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +229,11 @@ def timeline(row: Row[Any]) -> list[Step]:
     # The failure of an attempt may be told after the next one began, so each kind is counted by itself.
     steps += [(at, f"Attempt {number} failed", note, "wait") for number, (at, note) in enumerate(failures, 1)]
     steps += [(at, "A second copy was dropped", note, "") for at, what, note in attempts if what == "dropped"]
-    if is_settled(row.state):
+    if is_settled(row.phase):
         took = ran(row)
         note = f"ran {fmt.duration(took)}" if took is not None else ""
-        steps.append((row.state_at, look(row.state).label, note, look(row.state).tone))
+        ended = look(row.state, row.phase)
+        steps.append((row.state_at, ended.label, note, ended.tone))
     # Python's sort keeps the order of equal times, so the order above holds where clocks say nothing.
     steps.sort(key=lambda step: step[0])
     return [

@@ -13,7 +13,7 @@ from flask import current_app, url_for
 from sqlalchemy import Connection, Row, select
 
 from webapp import fmt, workflow
-from webapp.again import related
+from webapp.again import executions, related
 from webapp.allowed import allowed, may_give_back
 from webapp.models import Cancel
 from webapp.queries import Environment, pool_of
@@ -43,16 +43,17 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
         "arguments_note": present.source_of_arguments(row),
         "result": present.result_text(row),
         "facts": _facts(row),
-        "live": any_live or not is_settled(row.state),
-        "settled": is_settled(row.state),
+        "live": any_live or not is_settled(row.phase),
+        "settled": is_settled(row.phase),
         "workflow": workflow.workflow_of(connection, row, time.time()),
         "left": present.time_left(row, time.time()),
         "may_give_back": may_give_back(row.state, row.doubt),
         "doubted": row.state in DOUBTS,
         "flower": flower_link(row.task_id),
-        "actions": allowed(row.state, row.publish_state, pool),
+        "actions": allowed(row.state, row.phase, row.publish_state, pool),
         "key": uuid.uuid4(),
         "cancel": _cancel(connection, row),
+        "executions": [_execution(other, row) for other in executions(connection, row)],
         "retries": [_relative(other, row) for other in related(connection, row)],
         "base": url_for("pages.index"),
         "poll": url_for("fragments.run", task_id=row.task_id, v=run_version(around, max(row.changed, version))),
@@ -81,6 +82,12 @@ def _relative(other: Row[Any], row: Row[Any]) -> dict[str, Any]:
     }
 
 
+def _execution(other: Row[Any], row: Row[Any]) -> dict[str, Any]:
+    """Return another execution of the same task id."""
+    what = "Earlier execution" if other.created_at < row.created_at else "Later execution"
+    return {**_relative(other, row), "what": what}
+
+
 def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
     """Return the three steps of a cancel: requested, acknowledged, ended; None when nobody asked for one."""
     asked = connection.execute(select(cancels).where(cancels.c.task_id == row.task_id)).one_or_none()
@@ -100,7 +107,7 @@ def _cancel(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
             else "Whoever takes its message from the queue drops it."
         )
         steps.append(("Ended", Moment.at(row.state_at), "" if asked.terminate else done, "off"))
-    elif is_settled(row.state) and row.state not in DOUBTS:
+    elif is_settled(row.phase) and row.state not in DOUBTS:
         steps.append(("Too late", Moment.at(row.state_at), "It finished before the cancel reached it.", "bad"))
     elif asked.acknowledged_at is None:
         waiting = "No worker has answered yet. The request is kept and sent again when a worker comes online."
@@ -140,6 +147,7 @@ def _facts(row: Row[Any]) -> list[tuple[str, str | Due]]:
         ("Not before", Due.read(row.eta)),
         ("Expires", Due.read(row.expires)),
         ("Part of", row.root_id if row.root_id != row.task_id else None),
+        ("Part of group", row.group_id),
         ("Called by", row.parent_id if row.parent_id != row.task_id else None),
     ]
     return [(label, value) for label, value in facts if value]
