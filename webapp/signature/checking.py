@@ -10,12 +10,25 @@ from functools import partial
 from typing import Any, Final
 
 from webapp.signature import formats, plain, saying, scalars, tagged
-from webapp.signature.nodes import Schema, WrongError, as_list, as_node, as_text, chosen, members, resolved
+from webapp.signature.nodes import (
+    Definitions,
+    IntricateError,
+    Schema,
+    WrongError,
+    as_list,
+    as_node,
+    as_text,
+    chosen,
+    members,
+    resolved,
+)
 
 STEPS_MAX: Final = 300_000
 """Most single checks of one call; 256 KB hold about 130,000 numbers."""
 DEPTH_MAX: Final = 140
 """Deepest nesting of schema and value together; a schema may contain itself."""
+PATTERNS_MAX: Final = 50
+"""Most patterns that are tried for one call."""
 FAILED_COST: Final = 100
 """What a union that nothing fits counts for; a proper call has at most a few of them."""
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
@@ -65,8 +78,12 @@ class Checker:
     steps: int = field(default=STEPS_MAX)
     exact: bool = False
     otherwise: str = "Use raw JSON."
+    patterns: set[str] = field(default_factory=set)
     _known: dict[int, Known] = field(default_factory=dict, repr=False)
     _named: dict[str, Schema] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.defs = Definitions(self.defs)
 
     def settle(self, value: Any, node: object, where: str = "", depth: int = 0) -> Any:
         """Return the value as it has to be sent: dates and the like with kombu's tag, time spans as seconds.
@@ -95,9 +112,12 @@ class Checker:
         """Return what is known of a node; each is looked at once, although each item of a list may ask for it."""
         known = self._known.get(id(node))
         if known is None:
-            here = resolved(node, self.defs)
-            # It keeps the node, so that no other can get its id.
-            known = self._known[id(node)] = Known(node, here, members(here, self.defs))
+            try:
+                here = resolved(node, self.defs)
+                # It keeps the node, so that no other can get its id.
+                known = self._known[id(node)] = Known(node, here, members(here, self.defs))
+            except IntricateError:
+                raise self._too_intricate() from None
         return known
 
     def _first_that_fits(self, value: Any, known: Known, where: str, depth: int) -> Any:
@@ -154,6 +174,11 @@ class Checker:
         return self._scalar(text, value, node, where) if as_text(node.get("type")) else value
 
     def _scalar(self, value: Any, given: Any, node: Schema, where: str) -> Any:
+        pattern = as_text(node.get("pattern"))
+        if pattern and pattern not in self.patterns and len(self.patterns) == PATTERNS_MAX:
+            # Each costs time to be understood; the worker tries it, too.
+            node = {**node, "pattern": ""}
+        self.patterns |= {pattern} - {""} if len(self.patterns) < PATTERNS_MAX else set()
         try:
             settled = scalars.settle(value, node, self.defs, self.zone)
         except WrongError as fault:

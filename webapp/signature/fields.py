@@ -9,12 +9,14 @@ from typing import Any, Final
 from webapp.signature import plain, saying
 from webapp.signature.controls import Option, is_long, may_be_empty, options_of, scalar_kind
 from webapp.signature.nodes import (
+    Definitions,
     Schema,
     WrongError,
     as_count,
     as_list,
     as_node,
     as_text,
+    chosen,
     members,
     resolved,
     without_null,
@@ -26,6 +28,10 @@ GROUPS_MAX: Final = 6
 """Deepest group in a group that gets fields; what is inside a deeper one is typed as JSON."""
 FIELDS_MAX: Final = 300
 """Most fields of a form; groups beyond are typed as JSON."""
+
+
+OPTIONS_MAX: Final = 5_000
+"""Most options of all choices of a form together; what is beyond is typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +94,20 @@ def form_of(schema: object) -> Form:
     """Return the form for a schema made by ``schema_of`` or ``infer``; for anything else one of raw JSON only."""
     try:
         shape = shape_of(schema)
+        builder = _Builder(Definitions(shape.defs))
+        fields = tuple(builder.parameter(parameter) for parameter in shape.parameters)
     except WrongError as fault:
         return Form(reason=str(fault))
-    builder = _Builder(shape.defs)
-    fields = tuple(builder.parameter(parameter) for parameter in shape.parameters)
     return Form(fields, shape.defs, shape.summary, shape.doc, guessed=shape.guessed)
 
 
 class _Builder:
     """Makes the fields of one form, and counts them."""
 
-    def __init__(self, defs: Mapping[str, Any]) -> None:
+    def __init__(self, defs: Definitions) -> None:
         self.defs = defs
         self.count = 0
+        self.options = 0
 
     def parameter(self, parameter: Parameter) -> Field:
         """Return the field of a parameter, with all inside it."""
@@ -131,6 +138,9 @@ class _Builder:
         here, nullable = without_null(node, self.defs)
         note = note or tidy(as_text(here.get("description")), 2_000) or ""
         kind = self._kind(name, here, note, above)
+        if kind == "choice":
+            self.options += len(chosen(here) or ())
+            kind = kind if self.options <= OPTIONS_MAX else "json"
         # A group names its keys by its fields.
         said = saying.words(node, self.defs, depth=int(kind == "json"))
         title = as_text(as_node(node).get("title"))
@@ -174,6 +184,8 @@ class _Builder:
         if not properties:
             item = resolved(other, self.defs)
             return "pairs" if len(members(item, self.defs)) == 1 and scalar_kind(item) else "json"
+        # What is inside is written down to tell whether it stands inside itself.
+        self.defs.spend(100 * len(properties))
         fits = self.count + len(properties) <= FIELDS_MAX and len(above) < GROUPS_MAX and _mark(node) not in above
         return "group" if fits and other in (None, False) else "json"
 

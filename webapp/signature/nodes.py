@@ -12,6 +12,8 @@ HOPS_MAX: Final = 16
 """Most references followed to find out what a node is; a schema may refer to itself."""
 MEMBERS_MAX: Final = 50
 """Most alternatives of a union that are looked at."""
+TYPES_MAX: Final = 7
+"""There are no more types in JSON schema."""
 SCALARS: Final = ("integer", "number", "string", "boolean")
 BINARY: Final = ("binary", "base64url")
 LIKE: Final = "x-like"
@@ -20,6 +22,10 @@ LIKE: Final = "x-like"
 DIGITS: Final = "x-max-digits"
 DECIMAL_PLACES: Final = "x-decimal-places"
 """The keywords for the most digits of a decimal, in all and after the point, which JSON schema does not have."""
+WORK_MAX: Final = 3_000_000
+"""Most work that a schema may make for a form, or for a call, in keys copied: about a tenth of a microsecond each."""
+NUMBER_BITS: Final = 3_000
+"""Longest whole number that is a bound; Python refuses to write very long ones."""
 NAMES: Final = "x-names"
 """The keyword for the names of the members of an Enum, by the JSON of their values."""
 
@@ -34,8 +40,42 @@ class WrongError(ValueError):
         super().__init__(*parts)
 
     def __str__(self) -> str:
-        """Return the words."""
-        return "".join(part if isinstance(part, str) else part() for part in self.args)
+        """Return the words; what would take too much work to be said is left out."""
+        return "".join(part if isinstance(part, str) else _found(part) for part in self.args)
+
+
+def _found(words: Callable[[], str]) -> str:
+    try:
+        return words()
+    except IntricateError:
+        return ""
+
+
+class IntricateError(WrongError):
+    """A schema makes more work than a form is worth."""
+
+
+class Definitions(dict[str, Any]):
+    """What the references of a schema refer to, and how much work may still be done with all of it.
+
+    A schema of a few kilobytes can refer to itself in such a way that everything in it is looked at millions of times.
+    """
+
+    def __init__(self, defs: Mapping[str, Any]) -> None:
+        super().__init__(defs)
+        self.left = WORK_MAX
+
+    def spend(self, work: int) -> None:
+        """Count work. Raises ``IntricateError`` where there was too much."""
+        self.left -= work
+        if self.left < 0:
+            raise IntricateError("The description of this task is too intricate to be shown as fields.")
+
+
+def spend(defs: Mapping[str, Any], work: int) -> None:
+    """Count work with a schema that nobody vouches for."""
+    if isinstance(defs, Definitions):
+        defs.spend(work)
 
 
 def as_node(value: object) -> Schema:
@@ -55,14 +95,16 @@ def as_text(value: object) -> str:
 
 def as_count(value: object) -> int | None:
     """Return a whole number that is not negative, None for everything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    plain = isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= NUMBER_BITS
+    return value if plain and isinstance(value, int) and value >= 0 else None
 
 
 def as_number(value: object) -> int | float | None:
     """Return a finite number, None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
+    known = value.bit_length() <= NUMBER_BITS if isinstance(value, int) else math.isfinite(value)
+    return value if known else None
 
 
 def like_of(node: Schema) -> str:
@@ -74,6 +116,7 @@ def like_of(node: Schema) -> str:
 def resolved(node: object, defs: Mapping[str, Any]) -> Schema:
     """Return what a node refers to, with the node's own keywords on top; a circle allows anything."""
     here = as_node(node)
+    spend(defs, 10)
     for _ in range(HOPS_MAX):
         parts = as_list(here.get("allOf"))
         if len(parts) == 1:
@@ -82,6 +125,7 @@ def resolved(node: object, defs: Mapping[str, Any]) -> Schema:
             inner, taken = as_node(defs.get(here["$ref"].removeprefix("#/$defs/"))), "$ref"
         else:
             return here
+        spend(defs, len(inner) + len(here))
         here = {**inner, **{key: value for key, value in here.items() if key != taken}}
     return {}
 
@@ -104,6 +148,7 @@ def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
         seen |= {ref} - {""}
         here = resolved(item, defs)
         inner = _alternatives(here)
+        spend(defs, 30 + len(inner) + len(here))
         if not inner:
             found.append(here)
         elif depth < HOPS_MAX:
@@ -117,7 +162,7 @@ def members(node: object, defs: Mapping[str, Any]) -> list[Schema]:
 def _alternatives(node: Schema) -> list[Any]:
     types = node.get("type")
     if isinstance(types, list) and types:
-        return [{**node, "type": name} for name in types if isinstance(name, str)]
+        return [{**node, "type": name} for name in types[:TYPES_MAX] if isinstance(name, str)]
     return as_list(node.get("anyOf")) or as_list(node.get("oneOf"))
 
 
@@ -135,12 +180,14 @@ def without_null(node: object, defs: Mapping[str, Any]) -> tuple[Schema, bool]:
     parts = members(outer, defs)
     rest = [part for part in parts if part.get("type") != "null"]
     values = as_list(outer.get("enum"))
+    spend(defs, 20 + len(outer) + len(values))
     if len(parts) == 1:
         if any(value is None for value in values):
             return {**outer, "enum": [value for value in values if value is not None]}, True
         return parts[0], parts[0].get("type") == "null"
     kept = {key: value for key, value in outer.items() if key not in ("anyOf", "oneOf", "type")}
     if len(rest) == 1:
+        spend(defs, len(rest[0]))
         return {**rest[0], **kept}, len(rest) < len(parts)
     return {**kept, "anyOf": rest}, len(rest) < len(parts)
 

@@ -20,6 +20,7 @@ from webapp.signature.nodes import (
     like_of,
     members,
     resolved,
+    spend,
     without_null,
 )
 
@@ -67,6 +68,7 @@ def words(node: object, defs: Mapping[str, Any], depth: int = 0) -> str:
     """Return what a schema allows, such as "whole number, at least 1" or "list of texts"."""
     here, nullable = without_null(node, defs)
     parts = members(here, defs)
+    spend(defs, 50 + sum(len(as_list(part.get("enum"))) for part in parts))
     if depth > NESTING_MAX:
         text = "value"
     elif len(parts) > 1:
@@ -119,7 +121,8 @@ def _one(node: Schema, defs: Mapping[str, Any], depth: int) -> str:
 
 def _choice(node: Schema, values: list[Any], depth: int) -> str:
     # A choice by itself shows the names in its options; inside of a list or the like this is their only place.
-    named = ", ".join(option.label if depth else option.text for option in options_of(node, SHOWN_MAX))
+    options = options_of(node, SHOWN_MAX)
+    named = ", ".join((option.label if depth else option.text)[:WORDS_MAX] for option in options)
     more = f" and {len(values) - SHOWN_MAX} more" if len(values) > SHOWN_MAX else ""
     # Only an Enum has a title here; it does not arrive as a member but as the member's value.
     sent = f" ({as_text(node['title'])}, sent as its value)" if as_text(node.get("title")) else ""

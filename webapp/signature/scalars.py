@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
-from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
-
-from webapp.signature import bounds, formats, saying, tagged
+from webapp.signature import bounds, formats, patterns, saying, tagged
 from webapp.signature.nodes import BINARY, Schema, WrongError, as_number, as_text
 
 Defs = Mapping[str, Any]
-
-PATTERN_MAX: Final = 500
-"""Longest pattern that is tried; a longer one is left to the worker."""
-MATCHED_MAX: Final = 20_000
-"""Longest text that is tried against a pattern."""
 
 
 def settle(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
@@ -73,7 +66,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
         return tagged.write(octets)
     check_amount(len(value), node, "Length", "character")
     pattern = as_text(node.get("pattern"))
-    if pattern and not _fits(pattern, value):
+    if pattern and not patterns.fits(pattern, value):
         raise WrongError(f"This does not fit the pattern {pattern}.")
     return value
 
@@ -89,27 +82,3 @@ _CHECKS: Final[dict[str, Callable[[Any, Schema, Defs, tzinfo], Any]]] = {
     "number": _number,
     "string": _text,
 }
-
-
-def _fits(pattern: str, text: str) -> bool:
-    matcher = _matcher(pattern) if len(pattern) <= PATTERN_MAX and len(text) <= MATCHED_MAX else None
-    if matcher is None:
-        return True
-    try:
-        matcher.validate_python(text)
-    except ValidationError:
-        return False
-    return True
-
-
-@lru_cache(maxsize=256)
-def _matcher(pattern: str) -> SchemaValidator | None:
-    """Return what tries a pattern, None for one that cannot be tried.
-
-    The pattern comes from elsewhere. Rust's engine takes time in proportion to the text, where Python's could take for
-    ever; it lacks looking ahead and back, and such a pattern is left to the worker.
-    """
-    try:
-        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
-    except (SchemaError, ValueError):
-        return None
