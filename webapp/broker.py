@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from webapp.content import TolerantMailbox
 from webapp.errors import BrokerError
 from webapp.queues import drop_lists, is_redis
 from webapp.text import one_line
@@ -65,7 +66,7 @@ def ask(
     broker's driver raises.
     """
     with celery.connection_or_acquire() as connection:
-        mailbox = celery.control.mailbox(connection)
+        mailbox = TolerantMailbox.of(celery.control.mailbox(connection), celery)
         limit = limit or (len(destination) if destination else None)
         wanted = {"timeout": PING_TIMEOUT, "limit": limit, "channel": connection.default_channel}
         try:

@@ -17,6 +17,7 @@ LEVELS = {
     | {"finding", "counting", "listing", "copying"}
     | {
         "celery_app",
+        "content",
         "stream",
         "queues",
         "breaker",

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.merge import REPR, STORED
+from webapp.content import is_bounded
+from webapp.merge import REPR, STORED, merge
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.results import exception_text, facts_of_stored
-from webapp.states import is_ready, look, rank
+from webapp.states import LIVE, OTHER, is_ready, look, phase, rank
 
 NOW = 5000.0
 MAX = 2000
@@ -127,3 +128,41 @@ def test_these_states_are_live(state: str) -> None:
 
 def test_a_custom_state_is_shown_in_words() -> None:
     assert look("UPLOADING_FILE").label == "Uploading file"
+
+
+def test_a_message_of_yaml_that_stands_for_too_much_is_passed_over() -> None:
+    bomb: Any = "x"
+    for _ in range(9):
+        bomb = [bomb] * 9
+    assert not is_bounded(bomb, "application/x-yaml")
+    assert is_bounded([{"a": [1, 2]}, "b"], "application/x-yaml")
+
+
+@pytest.mark.parametrize("state", ["SKIPPED", "DONE_BY_HAND", "PROGRESS"])
+def test_a_state_of_the_apps_own_is_an_end_once_no_worker_has_the_run(state: str) -> None:
+    stored = f'{{"status": "{state}", "result": {{"why": "duplicate"}}}}'
+    ends = [facts_of_stored(stored, NOW, MAX, left) for left in (False, True)]
+    assert [phase(facts["key"][3], facts["key"][0]) for facts in ends if facts] == [LIVE, OTHER]
+
+
+def test_a_stored_end_wins_over_what_an_event_says() -> None:
+    heard = facts_of(event("task-succeeded", timestamp=NOW - 1, result="1"), NOW, MAX)
+    stored = facts_of_stored('{"status": "FAILURE", "result": {"exc_type": "E", "exc_message": ["m"]}}', NOW - 2, MAX)
+    assert heard is not None
+    assert stored is not None
+    assert merge(heard, stored)["key"][3] == merge(stored, heard)["key"][3] == "FAILURE"
+
+
+def test_a_task_that_no_worker_knows_is_named_by_the_fault() -> None:
+    heard = facts_of(event("task-failed", exception="NotRegistered('shop.pay')"), NOW, MAX)
+    stored = facts_of_stored(
+        '{"status": "FAILURE", "result": {"exc_type": "NotRegistered", "exc_message": ["shop.pay"]}}', NOW, MAX
+    )
+    assert [facts["name"] for facts in (heard, stored) if facts] == ["shop.pay", "shop.pay"]
+
+
+def test_a_run_is_never_called_by_itself() -> None:
+    facts = facts_of(event("task-received", parent_id="id", root_id="id", retries=1), NOW, MAX)
+    assert facts is not None
+    assert "parent_id" not in facts
+    assert "root_id" not in facts

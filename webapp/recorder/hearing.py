@@ -16,6 +16,7 @@ from kombu.messaging import Consumer
 from sqlalchemy import Engine
 
 from webapp.celery_app import celery_of
+from webapp.content import REFUSED, accepted, is_bounded, notice_of
 from webapp.queues import is_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
@@ -25,6 +26,7 @@ from webapp.recorder.held import Held
 from webapp.recorder.news import Bell
 from webapp.recorder.workers import Workers
 from webapp.stream import unmarked_events
+from webapp.text import tidy
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +39,20 @@ GAP: Final = (
 )
 LATELY: Final = 3600.0
 """Seconds for which a worker of another app is taken to be there of which a task event was heard."""
+REFUSED_MAX: Final = 1000
+"""Most workers of which it is noted that their events cannot be read."""
+REFUSED_SECONDS: Final = 60.0
+"""Seconds for which such a worker counts as online after an event."""
 NONSENSE_MAX: Final = 20
 """Messages in a row that make no sense, after which the fault is taken to be the connection's."""
 
 
 class LocalClockReceiver(EventReceiver):  # type: ignore[misc]  # Celery carries no type hints
     """Celery's receiver without its shift of timestamps by the difference of time zones."""
+
+    def _receive(self, body: Any, message: Any, *rest: Any, **options: Any) -> None:
+        if is_bounded(body, message.content_type):
+            super()._receive(body, message, *rest, **options)
 
     def event_from_message(self, body: dict[str, Any], **_: Any) -> tuple[str, dict[str, Any]]:
         """Return the event as it is; anything without a type goes by the name "unknown"."""
@@ -69,6 +79,7 @@ class EventRecorder:
         self.deaf: tuple[float, float] | None = None
         self.told_at = 0.0
         self.nonsense = 0
+        self.refused: dict[str, str] = {}
         self.away: tuple[type[BaseException], ...] = BROKER_AWAY
 
     def run(self) -> None:
@@ -97,8 +108,15 @@ class EventRecorder:
                 # Redis counts nearly everything among a connection's errors, a message without a body too.
                 self.away = BROKER_AWAY if is_redis(channel) else (*BROKER_AWAY, *_errors(connection))
                 key = unmarked_events(self.celery, channel)
-                receiver = LocalClockReceiver(channel, handlers={"*": self._take}, routing_key=key, app=self.celery)
+                receiver = LocalClockReceiver(
+                    channel,
+                    handlers={"*": self._take},
+                    routing_key=key,
+                    app=self.celery,
+                    accept=accepted(self.celery),
+                )
                 (consumer,) = receiver.get_consumers(partial(Consumer, channel), channel)
+                consumer.on_decode_error = self._refuse
                 with consumer:
                     self.celery.control.enable_events(connection=connection)
                     receiver.wakeup_workers(channel=channel)
@@ -152,6 +170,19 @@ class EventRecorder:
                 raise
             log.warning("A message that makes no sense was passed over: %.200s", fault)
             self.stopping.wait(0.01)
+
+    def _refuse(self, message: Any, fault: Exception) -> None:
+        """Note whose events cannot be read, which is said once; anything else makes no sense."""
+        if not isinstance(fault, REFUSED):
+            raise fault
+        hostname = tidy((message.headers or {}).get("hostname")) or ""
+        if hostname and len(self.refused) < REFUSED_MAX and hostname not in self.refused:
+            self.refused[hostname] = str(message.content_type)
+            log.warning("Worker %s: %s", hostname, notice_of(self.refused[hostname], events=True))
+            self.new_worker.set()
+        if hostname in self.refused:
+            # So much is known: it lives.
+            self.workers.answered(hostname, time.time(), REFUSED_SECONDS)
 
     def _take(self, event: dict[str, Any]) -> None:
         now = time.time()

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
 from celery import Celery
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
+from webapp.content import notice_of
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import bump, workers
-from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, whose
+from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, refused, whose
 from webapp.recorder.workers import Key, Workers
 from webapp.text import NAME_MAX, tidy
 
@@ -87,6 +88,18 @@ def enable_events(engine: Engine, celery: Celery, hostnames: Collection[str], li
             keys = [tuple(row) for row in connection.execute(select(workers.c.hostname, workers.c.pid).where(mine))]
         for key in keys if answers else ():
             _note(engine, key, {"notice": DEAF if deaf else None})
+
+
+def note_refused(engine: Engine, heard: Mapping[str, str]) -> None:
+    """Note of each worker that what it says is refused; ``heard`` are the content types of events by its hostname."""
+    said = {**refused, **heard}
+    if not said:
+        return
+    with engine.connect() as connection:
+        mine = workers.c.online & workers.c.hostname.in_(said)
+        keys = [tuple(row) for row in connection.execute(select(workers.c.hostname, workers.c.pid).where(mine))]
+    for key in keys:
+        _note(engine, key, {"notice": notice_of(said[key[0]], key[0] in heard)})
 
 
 def _names(queues: Iterable[Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from celery import Celery
 
 from webapp.broker import note_asked
+from webapp.content import TolerantMailbox
 from webapp.recorder.workers import Key
 
 ATTRIBUTE: Final = "vase_schema"
@@ -23,6 +24,8 @@ ANSWER_SECONDS: Final = 1.0
 """Seconds for which answers are awaited, three times."""
 ROUNDS: Final = 3
 """How often two processes of one name are asked, and must answer in the same order of their clocks."""
+refused: Final[dict[str, str]] = {}
+"""The content types of answers that were not read, by the hostname of the worker."""
 T = TypeVar("T")
 
 
@@ -58,11 +61,15 @@ def ask(
     mailbox.clock = clock
     with celery.connection_or_acquire() as connection:
         options = {"reply": True, "timeout": ANSWER_SECONDS, "limit": limit, "callback": take}
-        asking = mailbox(connection)
+        asking = TolerantMailbox.of(mailbox(connection), celery)
         try:
             asking._broadcast(command, arguments, list(hostnames), **options)
         finally:
             note_asked(asking)
+    silent = [hostname for hostname, answers in found.items() if not answers]
+    if asking.refused and len(silent) <= len(asking.refused):
+        # Each of those that were asked answered, and of these nothing could be read.
+        refused.update(dict.fromkeys(silent, asking.refused[0]))
     return found
 
 

@@ -20,7 +20,7 @@ from webapp.queues import Memory, plain_redis
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder
-from webapp.recorder.inspecting import enable_events, forget_gone, inspect
+from webapp.recorder.inspecting import enable_events, forget_gone, inspect, note_refused
 from webapp.recorder.jobs import Job
 from webapp.recorder.missed import Missed
 from webapp.recorder.pruning import forget, prune
@@ -206,6 +206,7 @@ class Upkeep:
             self.inspected_at = now
             inspect(self.engine, publisher, self.recorder.workers)
         self._meet()
+        note_refused(self.engine, dict(self.recorder.refused))
 
     def _meet(self) -> None:
         """Ask the workers that are met for the first time for events, and once for what they have at hand."""
