@@ -16,9 +16,8 @@ except SettingError as error:
 host = settings["HOST"]
 bind = f"[{host}]:{settings['PORT']}" if ":" in host else f"{host}:{settings['PORT']}"
 
-# A request that is being sent or read slowly holds one thread and no more, and threads are cheap: that many slow
-# clients for each worker process do not slow the others. Clients that say nothing at all hold none.
-worker_class = "gthread"
+# Clients that are slow to send a request, to read an answer or to hang up hold no thread.
+worker_class = "webapp.buffering.BufferingWorker"
 workers = settings["WEB_WORKERS"]
 threads = settings["WEB_THREADS"]
 worker_connections = 1000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import badges, broker_load, cancels, follow, lists, poll, record, recorder, size, submit, up
+from bench import badges, broker_load, cancels, follow, lists, poll, record, recorder, size, slow_clients, submit, up
 from bench.common import HEADING, Figure
 
-MODULES = (poll, badges, size, submit, follow, up, record, lists, recorder, broker_load, cancels)
+MODULES = (poll, badges, size, submit, follow, up, record, lists, recorder, broker_load, cancels, slow_clients)
 SCRIPTS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 

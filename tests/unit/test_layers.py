@@ -32,7 +32,7 @@ LEVELS = {
     }
     | {"cancelled", "lease", "presets", "withdrawing", "impatient"},
     2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "destinations", "giving_back"},
-    3: {"views", "cli", "security"},
+    3: {"views", "cli", "security", "buffering"},
     4: {""},
 }
 PURE = {"celery", "flask", "sqlalchemy", "redis", "kombu"}

@@ -42,4 +42,5 @@ def register_views(app: Flask) -> None:
     ledger.init_app(app)
     drawn.init_app(app)
     changes.init_app(app)
+    downloads.init_app(app)
     faults.init_app(app)
