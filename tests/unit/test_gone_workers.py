@@ -215,3 +215,35 @@ def test_a_run_does_not_go_on_for_ever_at_a_worker_that_answers_no_question() ->
     verdict = _verdict(row(state_at=long_ago), Seen(heard(event("online", NOW)), Held(), busy={"w@box": None}))
     assert verdict is not None
     assert verdict[0] == "UNCERTAIN"
+
+
+def beats(workers: Workers, *processed: int) -> None:
+    for number, count in enumerate(processed):
+        workers.hear(event("heartbeat", NOW + number, processed=count), NOW + number)
+
+
+def test_tasks_that_a_worker_has_begun_unheard_are_noticed_by_its_own_count() -> None:
+    workers = Workers()
+    beats(workers, 3, 3)
+    assert not workers.unheard, "what it had begun before is none of ours"
+    beats(workers, 5)
+    assert not workers.unheard, "their events may be on their way"
+    beats(workers, 5)
+    assert workers.unheard
+
+
+def test_tasks_that_were_heard_to_begin_lack_nothing() -> None:
+    workers = Workers()
+    beats(workers, 3)
+    for _ in range(2):
+        workers.begin(event("heartbeat", NOW))
+    beats(workers, 5, 5, 5)
+    assert not workers.unheard
+
+
+def test_what_lacks_is_looked_for_once() -> None:
+    workers = Workers()
+    beats(workers, 3, 5, 5)
+    workers.unheard = False
+    beats(workers, 5, 5)
+    assert not workers.unheard

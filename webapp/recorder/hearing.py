@@ -192,6 +192,8 @@ class EventRecorder:
                 self.bell.ring()
             return
         self.told_at = now
+        if event.get("type") == "task-started":
+            self.workers.begin(event)
         self.held.hear(event)
         self.batch.take(event, now)
 

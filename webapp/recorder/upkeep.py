@@ -91,6 +91,7 @@ class Upkeep:
         self.looking = [
             Job(partial(self._look, self.running), 5.0, 0.4),
             Job(partial(self._look, self.live), 30.0, 10.0),
+            Job(self._look_for_unheard, 5.0),
             Job(self._sweep, 60.0, 0.1),
             Job(self._tidy_stream, 30.0, 2.0),
             Job(self._enable_events, 60.0, 1.0),
@@ -163,6 +164,15 @@ class Upkeep:
 
     def _look(self, watch: Watch) -> bool:
         return self.broker_error is None and watch.look(self.engine, self.celery, self.recorder.batch.value_max)
+
+    def _look_for_unheard(self) -> None:
+        """Walk over stored results where a worker has begun tasks that were not heard of."""
+        now = time.monotonic()
+        if self.recorder.workers.unheard and now >= self.swept_at + SWEEP_PAUSE:
+            self.recorder.workers.unheard = False
+            self.swept_at = now
+            self.sweep.start()
+            self.bell.ring()
 
     def _sweep(self) -> bool:
         if self.broker_error is None:

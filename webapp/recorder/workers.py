@@ -48,6 +48,10 @@ class Sign:
     processed: int | None = None
     first: tuple[int, float] | None = None
     skew: float | None = None
+    begun: int = 0
+    """Tasks of which it was heard that they began; those of before it was first heard are counted as heard."""
+    lacking: int = 0
+    """Tasks that it has begun and that were not heard of, at its last heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,25 @@ class Workers:
     ended: dict[str, Ended] = field(default_factory=dict)
     """By the token of their lease."""
     tidied_at: float = -math.inf
+    unheard: bool = False
+    """Whether some worker has begun tasks that were not heard of: it may not have been told yet to send events."""
+
+    def begin(self, event: dict[str, Any]) -> None:
+        """Take the event of a task that has begun, of which a worker sends one for each that it counts."""
+        if sign := self.signs.get(key_of(event)):
+            sign.begun += 1
+
+    def _count(self, known: Sign, sign: Sign) -> None:
+        """Compare what a worker has begun with what was heard of it."""
+        sign.begun, sign.lacking = known.begun, known.lacking
+        if sign.processed is None or sign.durable or sign.first is None:
+            return
+        lacking = sign.processed - sign.first[0] - sign.begun
+        # Events of tasks are sent in bundles, which heartbeats overtake: what lacks is told by two in a row.
+        if min(lacking, known.lacking) > 0:
+            self.unheard = True
+            sign.begun += min(lacking, known.lacking)
+        sign.lacking = max(lacking, 0)
 
     def hear(self, event: dict[str, Any], now: float) -> bool:
         """Take a worker event; return whether this process was not known before, or is another one than it was."""
@@ -100,6 +123,7 @@ class Workers:
             sign.born_at = known.born_at
             sign.lease = lease or known.lease
             sign.first = known.first if known.first is not None else sign.first
+            self._count(known, sign)
         if known is None and not self._has_room(now):
             return False
         self.signs[key] = sign
