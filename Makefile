@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 # Tests that run side by side on a small machine only slow each other down.
 .NOTPARALLEL:
-.PHONY: help up test check lint types unit integration postgres browser faults bench format clean chromium postgresql
+.PHONY: help up test check lint types unit integration postgres browser faults beside bench format clean chromium postgresql
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +19,7 @@ up: $(VENV)/installed ## Start everything: web, worker, recorder, Flower and Red
 
 test: lint types unit integration postgres browser ## Check everything: lint, types and all tests but the slow ones
 	$(BIN)/pytest tests/faults -m "not slow"
+	$(BIN)/pytest tests/beside -m "not slow" -n 8 --dist loadgroup
 
 check: lint types unit ## Check what a minute allows: lint, types and unit tests
 
@@ -47,6 +48,9 @@ browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
 
 faults: $(VENV)/installed-dev postgresql ## Run the tests that kill and restart parts, the slow ones too
 	$(BIN)/pytest tests/faults
+
+beside: $(VENV)/installed-dev ## Run other people's apps alone and beside Vase, and compare what they execute
+	$(BIN)/pytest tests/beside --control -n 8 --dist loadgroup
 
 bench: $(VENV)/installed-dev postgresql ## Measure, and fail when a figure misses its bar
 	$(BIN)/python -m bench

@@ -39,6 +39,14 @@ class Foreign:
         self.vase.start("redis")
         self.broker = self.vase.broker_url
 
+    def configure(self, conf: dict[str, Any]) -> None:
+        """Configure the app, and Vase with what of it says how the broker is spoken to."""
+        self.conf = conf
+        for name in ("broker_transport_options", "result_backend_transport_options"):
+            if name in conf:
+                options = {key: value for key, value in conf[name].items() if key != "visibility_timeout"}
+                self.vase.environ[f"CELERY_{name.upper()}"] = json.dumps(options)
+
     def watch(self) -> None:
         """Start Vase beside the app, in the half of a scenario that is beside it."""
         if self.watched:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.beside.harness import Foreign
 
-POOLS = ["prefork", "threads", "solo", "gevent", "eventlet"]
+POOLS = ["prefork", "solo", "gevent", *(pytest.param(pool, marks=pytest.mark.slow) for pool in ("threads", "eventlet"))]
 
 
 def once(name: str, number: int) -> dict[str, int]:
@@ -33,7 +33,9 @@ def test_a_pool_that_computes_for_long_begins_each_task_once(foreign: Foreign, p
     assert foreign.counts() == once("compute", 3)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize(
+    "pool", ["solo", *(pytest.param(pool, marks=pytest.mark.slow) for pool in ("prefork", "threads"))]
+)
 def test_a_worker_that_stands_still_for_long_goes_on_with_what_it_has(foreign: Foreign, pool: str) -> None:
     foreign.watch()
     worker = foreign.worker("-P", pool, "-c", "2")
@@ -60,6 +62,7 @@ def test_two_workers_of_one_name_are_no_proof_of_anything(foreign: Foreign) -> N
     assert foreign.counts() == once("late", 8)
 
 
+@pytest.mark.slow
 def test_a_rolling_restart_begins_each_task_once(foreign: Foreign) -> None:
     """The successor has the name of the worker that still ends its tasks, as in a deploy."""
     foreign.watch()
