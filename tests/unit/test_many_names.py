@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,16 +37,25 @@ def heard(kind: str, number: int, name: str) -> dict[str, Any]:
     return {f"{kind}-{name}": facts}
 
 
-@pytest.fixture
-def busy(app: Flask) -> Flask:
+@pytest.fixture(scope="module")
+def made(new_app: Callable[[Path], Flask], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """An app whose runs, half of them live, have more names than are offered, ``zeta`` the last."""
-    names = [f"pod{number:04}" for number in range(MANY - 1)] + ["zeta"]
-    batch: dict[str, Any] = {}
+    app = new_app(tmp_path_factory.mktemp("many"))
+    names = [f"pod{number:04}" for number in range(MANY - 1)]
+    batch = heard("succeeded", 0, "zeta")
     for number, name in enumerate(names):
         batch |= heard("started" if number % 2 else "succeeded", number, name)
-    batch |= heard("succeeded", 0, "zeta")
-    write(db.engine, batch)
-    return app
+    with app.app_context():
+        write(db.engine, batch)
+        yield app
+        db.engine.dispose()
+
+
+@pytest.fixture
+def busy(made: Flask) -> Iterator[Flask]:
+    """The same app, which tests only read."""
+    with made.app_context():
+        yield made
 
 
 def found(q: str) -> int:

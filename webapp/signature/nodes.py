@@ -40,7 +40,7 @@ class WrongError(ValueError):
         super().__init__(*parts)
 
     def __str__(self) -> str:
-        """Return the words; what would take too much work to be said is left out."""
+        """Return the words."""
         return "".join(part if isinstance(part, str) else _found(part) for part in self.args)
 
 
@@ -48,7 +48,8 @@ def _found(words: Callable[[], str]) -> str:
     try:
         return words()
     except IntricateError:
-        return ""
+        # To say it would take too much work.
+        return "what the task describes"
 
 
 class IntricateError(WrongError):
