@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from tests.support import BIN, Stack, wait_until
+from tests.support import BIN, ROOT, Stack, wait_until
 
 STUDIO = """
 import os
@@ -57,6 +57,20 @@ def ask(n):
     return n
 """
 
+OURS = """
+from celery.exceptions import Ignore
+from celery_worker import celery
+
+@celery.task(name="ours.skip", bind=True)
+def skip(self):
+    self.update_state(state="SKIPPED", meta={"why": "duplicate"})
+    raise Ignore()
+
+@celery.task(name="ours.ignore")
+def ignore():
+    raise Ignore()
+"""
+
 
 @pytest.fixture(scope="module")
 def vase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -75,18 +89,26 @@ def vase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         if worker is not None:
-            os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
+            _end(worker)
         stack.stop_all()
 
 
 def _worker(folder: Path, broker: str) -> subprocess.Popen[bytes]:
     environ = {name: text for name, text in os.environ.items() if not name.startswith("CELERY_")} | {"BROKER": broker}
-    words = "celery -A studio worker -E -c 2 -n studio@there".split()
-    with (folder / "studio.log").open("wb") as log:
+    return _start("celery -A studio worker -E -c 2 -n studio@there", folder, environ, folder / "studio.log")
+
+
+def _start(command: str, folder: Path, environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    program, *arguments = command.split()
+    with log.open("wb") as said:
         return subprocess.Popen(
-            [BIN / words[0], *words[1:]], cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True
+            [BIN / program, *arguments], cwd=folder, env=environ, stdout=said, stderr=said, start_new_session=True
         )
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +117,16 @@ def studio(vase: Stack) -> Iterator[Celery]:
     with Celery("client", broker=vase.broker_url, set_as_current=False) as client:
         client.conf.task_default_queue = "studio"
         yield client
+
+
+@pytest.fixture(scope="module")
+def _ours(vase: Stack) -> Iterator[None]:
+    """A worker of our own kind, with tasks that end in their own way."""
+    (vase.folder / "ours.py").write_text(OURS)
+    environ = vase.environ | {"PYTHONPATH": str(vase.folder)}
+    worker = _start("celery -A ours worker -E -c 1 -Q ours -n ours@here", ROOT, environ, vase.folder / "ours.log")
+    yield
+    _end(worker)
 
 
 def page_of(vase: Stack, task_id: str) -> str:
@@ -122,6 +154,20 @@ def test_a_run_that_was_ignored_is_ignored(vase: Stack, studio: Celery) -> None:
     task_id = send(studio, "ignore")
     assert vase.row_once(task_id, state="IGNORED", timeout=60)["doubt"] is None
     assert "Ignored" in page_of(vase, task_id)
+
+
+@pytest.mark.usefixtures("_ours")
+@pytest.mark.parametrize(
+    ("name", "state", "result"), [("skip", "SKIPPED", '{"why": "duplicate"}'), ("ignore", "IGNORED", None)]
+)
+def test_a_worker_of_ours_tells_at_once_of_a_task_that_was_ignored(
+    vase: Stack, studio: Celery, name: str, state: str, result: str | None
+) -> None:
+    task_id = str(studio.send_task(f"ours.{name}", queue="ours").id)
+    row = vase.row_once(task_id, state=state, phase=3)
+    assert row["result"] == result
+    # What is judged by the worker's silence is dated by when that was.
+    assert row["state_at"] - row["started_at"] < 3
 
 
 def test_what_the_result_backend_has_is_the_end_whatever_the_event_says(vase: Stack, studio: Celery) -> None:
@@ -215,3 +261,20 @@ def test_a_chain_with_a_chord_is_one_workflow(vase: Stack) -> None:
     # Under the first: what it called, both members and the callback with what that called.
     assert [name for depth, name in tree if depth == 1] == ["ask"]
     assert [name for depth, name in tree if depth == 2].count("ask") == 1
+
+
+def test_an_id_that_is_used_again_is_a_new_execution_with_an_outcome_of_its_own(vase: Stack, studio: Celery) -> None:
+    task_id = "sync-customer-7"
+    send(studio, "paint", 1, task_id=task_id)
+    vase.row_once(task_id, state="SUCCESS", outcome_exact=1)
+    between = send(studio, "paint", 2)
+    vase.row_once(between, state="SUCCESS")
+    # Celery's backend keeps the SUCCESS of the first.
+    studio.send_task("studio.paint", kwargs={"thesecond": 1}, task_id=task_id)
+    row = vase.row_once(task_id, state="FAILURE")
+    assert "thesecond" in row["exception"]
+    first = vase.row(f"{task_id} (execution 1)")
+    assert (first["state"], first["args"]) == ("SUCCESS", "(1,)")
+    page = vase.get("/")[1]
+    assert page.index(f'id="run-{row["id"]}"') < page.index(between)
+    assert f'id="run-{row["id"]}"' in vase.get("/?q=error:thesecond")[1]

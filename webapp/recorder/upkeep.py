@@ -73,7 +73,7 @@ class Upkeep:
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
         self.sweep = Sweep(self.retention, self.runs_max)
-        self.swept_at = -SWEEP_PAUSE
+        self.swept_at, self.to_be_swept = -SWEEP_PAUSE, False
         self.prune_at = 0.0
         self.clock = Clock()
         self.clock.remember(engine)
@@ -175,9 +175,13 @@ class Upkeep:
             self.bell.ring()
 
     def _sweep(self) -> bool:
+        now = time.monotonic()
+        if self.to_be_swept and now >= self.swept_at + SWEEP_PAUSE:
+            self.to_be_swept, self.swept_at = False, now
+            self.sweep.start()
         if self.broker_error is None:
             self.sweep.step(self.engine, self.celery, self.recorder.batch.value_max)
-        return self.sweep.cursor is not None
+        return self.to_be_swept or self.sweep.cursor is not None
 
     def _repair(self) -> bool:
         """Judge nobody before everything that waits to be read has been read, and the workers had time to be heard."""
@@ -287,8 +291,6 @@ class Upkeep:
         # each message whether it was cancelled.
         if any(not heard.durable for heard in self.recorder.workers.online().values()):
             self.to_be_told.set()
-            if now >= self.swept_at + SWEEP_PAUSE:
-                self.swept_at = now
-                self.sweep.start()
+            self.to_be_swept = True
         self.bell.ring()
         return True
