@@ -38,7 +38,7 @@ integration: $(VENV)/installed-dev ## Run the tests with a real Redis, worker an
 	$(BIN)/pytest tests/integration -n 4 --dist loadfile
 
 # All that keep their runs in a database.
-ON_BOTH := tests/integration tests/postgresql $(foreach name,actions bulk tasks_page extremes merge many_names outbox pages requests retention schema search searching workflows,tests/unit/test_$(name).py)
+ON_BOTH := tests/integration tests/postgresql $(foreach name,actions bulk executions tasks_page extremes merge many_names outbox pages requests retention schema search searching workflows,tests/unit/test_$(name).py)
 
 postgres: $(VENV)/installed-dev postgresql ## Run unit and integration tests on PostgreSQL
 	VASE_TEST_DATABASE=postgresql $(BIN)/pytest $(ON_BOTH) -m "not sqlite_only" -n 4 --dist loadfile

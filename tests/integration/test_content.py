@@ -17,6 +17,9 @@ APP = """
 import os
 from celery import Celery
 
+# Which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 spoken = os.environ["SPOKEN"]
 app = Celery(spoken, broker=os.environ["BROKER"], backend="disabled://")
 app.conf.update(event_serializer=spoken, task_serializer=spoken, accept_content=["json", spoken])

@@ -22,6 +22,9 @@ import os
 from celery import Celery, Task
 from celery.exceptions import Ignore
 
+# Which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 app = Celery("studio", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.task_default_queue = "studio"
 failure = {"exc_type": "ValueError", "exc_message": ["not this time"], "exc_module": "builtins"}

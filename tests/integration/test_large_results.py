@@ -6,12 +6,16 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 import redis
 
 from tests.support import Stack
 from webapp.recorder.results import WHOLE_MAX
 from webapp.redis_keys import STREAM
 from webapp.stream import FIELD
+
+# Which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
 
 MANY, LONG = 40, 3_000_000
 
