@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
+from jinja2.bccache import Bucket, BytecodeCache
 
 from tests import postgres
 from tests.support import Stack
@@ -94,12 +95,33 @@ def app(tmp_path: Path, new_app: Callable[[Path], Flask]) -> Iterator[Flask]:
         db.engine.dispose()
 
 
+class Compiled(BytecodeCache):
+    """Keeps templates as they were compiled: each app has its own, and half of the time of tests went there."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Use what was kept, if its source is still the same."""
+        if code := self.kept.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
+
+
 def _app(folder: Path, **settings: str) -> Flask:
     from webapp import create_app
 
-    return create_app(
+    app = create_app(
         {"INSTANCE_PATH": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "DEMO_WORKER": "true", **settings}
     )
+    app.jinja_env.bytecode_cache = COMPILED
+    return app
 
 
 @pytest.fixture

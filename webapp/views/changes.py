@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp import queries
 from webapp.extensions import db
 from webapp.views import drawn, regions
+from webapp.views.faults import told
 
 blueprint = Blueprint("changes", __name__)
 
@@ -59,7 +60,7 @@ def _events(since: str) -> Iterator[str]:
                 stamp = regions.stamp(queries.environment(connection))
         except SQLAlchemyError as fault:
             # The browser connects anew by itself, as it does when the server goes away.
-            log.error("The database failed: %s", fault)
+            log.error("The database failed: %s", told(fault))
             return
         if stamp != since:
             # By then no process goes by an older look, so the page that asks at this word gets the news.

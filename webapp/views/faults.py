@@ -52,8 +52,13 @@ def http_fault(fault: HTTPException) -> tuple[str | Response, int] | HTTPExcepti
 
 def database_fault(fault: SQLAlchemyError) -> tuple[str, int]:
     """Answer a calm page while the database is away."""
-    log.error("The database failed: %s", fault)
+    log.error("The database failed: %s", told(fault))
     return page(503), 503
+
+
+def told(fault: SQLAlchemyError) -> str:
+    """Return what a fault of the database says, without the values that PostgreSQL adds in its details."""
+    return str(fault).partition("\nDETAIL:")[0]
 
 
 def too_slow(fault: TooSlowError) -> tuple[str, int]:
