@@ -42,7 +42,7 @@ def run_task_command(
     if launched.unsendable:
         click.echo(f"The run is kept, but it cannot be sent: {launched.unsendable}", err=True)
     elif launched.error:
-        click.echo("The broker cannot be reached; the run is kept and sent when it is back.", err=True)
+        click.echo(f"The broker did not take it ({launched.error}); the run is kept and sent by itself.", err=True)
     if wait:
         sys.exit(0 if follow(launched.task_id) == "SUCCESS" else 1)
 
