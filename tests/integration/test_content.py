@@ -13,12 +13,12 @@ from celery import Celery
 
 from tests.support import BIN, Stack, wait_until
 
+# Which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 APP = """
 import os
 from celery import Celery
-
-# Which database remembers the runs plays no part.
-pytestmark = pytest.mark.sqlite_only
 
 spoken = os.environ["SPOKEN"]
 app = Celery(spoken, broker=os.environ["BROKER"], backend="disabled://")

@@ -17,13 +17,13 @@ from celery import Celery
 
 from tests.support import BIN, ROOT, Stack, wait_until
 
+# Which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 STUDIO = """
 import os
 from celery import Celery, Task
 from celery.exceptions import Ignore
-
-# Which database remembers the runs plays no part.
-pytestmark = pytest.mark.sqlite_only
 
 app = Celery("studio", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.task_default_queue = "studio"
