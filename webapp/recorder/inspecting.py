@@ -79,6 +79,13 @@ def inspect(engine: Engine, celery: Celery, heard: Workers) -> None:
             _note(engine, key, {"queues": queue})
 
 
+def owe_answers(engine: Engine) -> bool:
+    """Say whether a worker that is heard has not told yet which queues it reads."""
+    owing = workers.c.online & workers.c.queues.is_(None) & (workers.c.pid > 0)
+    with engine.connect() as connection:
+        return connection.execute(select(workers.c.pid).where(owing).limit(1)).first() is not None
+
+
 def enable_events(engine: Engine, celery: Celery, hostnames: Collection[str], limit: int) -> None:
     """Ask workers to send events of their tasks, and note which cannot: one that was started without any."""
     for hostname, answers in ask(celery, "enable_events", hostnames, limit).items():

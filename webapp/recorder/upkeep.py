@@ -20,7 +20,7 @@ from webapp.queues import Memory, plain_redis
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder
-from webapp.recorder.inspecting import enable_events, forget_gone, inspect, note_refused
+from webapp.recorder.inspecting import enable_events, forget_gone, inspect, note_refused, owe_answers
 from webapp.recorder.jobs import Job
 from webapp.recorder.missed import Missed
 from webapp.recorder.pruning import forget, prune
@@ -52,6 +52,8 @@ PING_SECONDS: Final = 120.0
 """Seconds between two pings of all workers: those without a heartbeat are known by their answers alone."""
 INSPECT_SECONDS: Final = 3600.0
 """Seconds between two questions to all workers for the tasks they know; one that has come up is asked at once."""
+ASK_AGAIN_SECONDS: Final = 2.5
+"""Half of the seconds after which a worker that has not answered is asked again; they double each time."""
 WORKER_KEPT: Final = 7 * 24 * 3600.0
 """Seconds for which the tasks of a worker that is away are kept."""
 
@@ -83,6 +85,7 @@ class Upkeep:
         self.call_until = 0.0
         self.to_be_told, self.to_be_asked, self.to_be_sent = threading.Event(), threading.Event(), threading.Event()
         self.pinged_at = self.inspected_at = -INSPECT_SECONDS
+        self.ask_pause = INSPECT_SECONDS
         self.met: set[Key] = set()
         self.missed: Missed | None = Missed.before_now(engine)
         # The heartbeat waits for nothing but the database: a broker that hangs is no recorder that is dead.
@@ -215,10 +218,14 @@ class Upkeep:
             self.pinged_at = now
             for hostname in answering_workers(publisher):
                 self.recorder.workers.answered(tidy(hostname) or "", time.time(), 3 * PING_SECONDS)
-        if self.to_be_asked.is_set() or now >= self.inspected_at + INSPECT_SECONDS:
+        if self.to_be_asked.is_set():
+            self.ask_pause = ASK_AGAIN_SECONDS
+        if self.to_be_asked.is_set() or now >= self.inspected_at + self.ask_pause:
             self.to_be_asked.clear()
             self.inspected_at = now
             inspect(self.engine, publisher, self.recorder.workers)
+            # One that was too busy to answer in time is asked again, ever more seldom.
+            self.ask_pause = min(2 * self.ask_pause, INSPECT_SECONDS) if owe_answers(self.engine) else INSPECT_SECONDS
         self._meet()
         note_refused(self.engine, dict(self.recorder.refused))
 
