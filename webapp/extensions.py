@@ -37,7 +37,7 @@ POSTGRESQL_OPTIONS = (
     # Then a page says that the database does not answer. Who stands in line waits once for the one before, once alone.
     "lock_timeout=3s",
     # A process that was halted in the middle of a change holds up all others no longer than this.
-    "idle_in_transaction_session_timeout=60s",
+    "idle_in_transaction_session_timeout=20s",
     # What a search costs depends on what is searched for, and compiling a plan costs more than a page takes.
     "plan_cache_mode=force_custom_plan",
     "jit=off",
