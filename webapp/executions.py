@@ -8,6 +8,7 @@ begins counts as an execution as well: it is one.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from webapp.merge import Facts
@@ -43,4 +44,7 @@ def is_of_another(known: Facts, news: Facts, renewed_after: float | None) -> boo
     if renewed_after is not None and at <= renewed_after:
         return True
     started_at = known.get("started_at")
-    return rank >= READY_RANK + STORED and started_at is not None and ASTRAY < started_at - at < MONTHS
+    if started_at is None or started_at > time.time() + ASTRAY:
+        # By a clock that is ahead, against which nothing can be held.
+        return False
+    return rank >= READY_RANK + STORED and ASTRAY < started_at - at < MONTHS
