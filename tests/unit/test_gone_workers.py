@@ -126,6 +126,13 @@ def test_an_answer_adds_nothing_to_a_worker_that_is_heard() -> None:
     assert len(workers.signs) == 1
 
 
+def test_a_worker_that_answered_before_it_was_heard_is_one() -> None:
+    workers = Workers()
+    workers.answered("w@box", NOW, 90)
+    workers.hear(event("heartbeat", NOW + 2), NOW + 2)
+    assert workers.processes() == {"w@box": 1}
+
+
 def test_invented_names_neither_fill_the_memory_nor_crowd_out_a_worker_that_lives() -> None:
     workers = heard(event("online", NOW))
     for number in range(25_000):

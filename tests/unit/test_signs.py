@@ -33,3 +33,13 @@ def test_recorders_that_hear_the_same_workers_at_once_write_each_once(app: Flask
         list(threads.map(lambda order: write_signs(engine, heard(order), None), orders * 3))
     with engine.connect() as connection:
         assert set(connection.execute(select(workers.c.hostname)).scalars()) == set(hostnames)
+
+
+def test_a_worker_that_answered_before_it_was_heard_is_written_once(app: Flask) -> None:
+    found, engine = Workers(), db.engine
+    found.answered("celery@one", time.time(), 360)
+    write_signs(engine, found, None)
+    found.hear({"type": "worker-heartbeat", "hostname": "celery@one", "pid": 7}, time.time())
+    write_signs(engine, found, None)
+    with engine.connect() as connection:
+        assert connection.execute(select(workers.c.pid)).scalars().all() == [7]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 
 from webapp.lease import Lease
 from webapp.queries import bump, recorders, take_turn, workers
-from webapp.recorder.workers import Key, Sign, Workers
+from webapp.recorder.workers import ANSWERED, Key, Sign, Workers
 
 FORGET_AFTER: Final = 24 * 3600.0
 """Seconds after which a silent recorder is forgotten."""
@@ -74,15 +74,20 @@ def _write_workers(connection: Connection, heard: Workers, now: float) -> bool:
         connection.execute(insert(workers), [_renamed(values) for values in fresh])
     if later:
         connection.execute(_UPDATE, later)
+    heard_now = heard.online()
+    # They were known by their answers alone until they were heard.
+    doubled = [key for key in known if key[1] == ANSWERED and key[0] in heard_now]
+    _delete(connection, doubled)
+    for key in doubled:
+        del known[key]
     dead = {(one.hostname, one.pid): one.lease.token for one in list(heard.ended.values())}
     ended = [key for key, row in known.items() if dead.get(key, "") == row.token and row.ended_at is None]
     silent = [key for key, row in known.items() if row.online and now - row.seen_at > UNHEARD_AFTER]
     for keys, values in ((ended, {"online": False, "ended_at": now}), (silent, {"online": False})):
         if keys:
-            which = [{"k_hostname": hostname, "k_pid": pid} for hostname, pid in keys]
-            connection.execute(update(workers).where(_MINE).values(**values), which)
+            connection.execute(update(workers).where(_MINE).values(**values), _named(keys))
     _forget_oldest(connection, known)
-    return shown or bool(ended or silent)
+    return shown or bool(ended or silent or doubled)
 
 
 def _values(sign: Sign) -> dict[str, Any]:
@@ -106,8 +111,16 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
 def _forget_oldest(connection: Connection, unheard: dict[tuple[str, int], Any]) -> None:
     """Forget the processes that were heard longest ago, where there are too many of them: anybody may invent some."""
     oldest = sorted(unheard, key=lambda key: unheard[key].seen_at)[: max(len(unheard) - UNHEARD_MAX, 0)]
-    if oldest:
-        connection.execute(delete(workers).where(_MINE), [{"k_hostname": name, "k_pid": pid} for name, pid in oldest])
+    _delete(connection, oldest)
+
+
+def _delete(connection: Connection, keys: list[Key]) -> None:
+    if keys:
+        connection.execute(delete(workers).where(_MINE), _named(keys))
+
+
+def _named(keys: list[Key]) -> list[dict[str, Any]]:
+    return [{"k_hostname": hostname, "k_pid": pid} for hostname, pid in keys]
 
 
 def hostnames_online(engine: Engine) -> list[str]:

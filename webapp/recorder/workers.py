@@ -126,6 +126,8 @@ class Workers:
             self._count(known, sign)
         if known is None and not self._has_room(now):
             return False
+        # It may have answered before it was heard, which is one process and not two.
+        self.signs.pop((key[0], ANSWERED), None)
         self.signs[key] = sign
         return known is None or not known.online or known.lease != sign.lease
 
