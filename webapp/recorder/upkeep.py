@@ -94,8 +94,7 @@ class Upkeep:
         self.looking = [
             Job(partial(self._look, self.running), 5.0, 0.4),
             Job(partial(self._look, self.live), 30.0, 10.0),
-            Job(self._look_for_unheard, 5.0),
-            Job(self._sweep, 60.0, 0.1),
+            Job(self._sweep, 5.0, 0.1),
             Job(self._tidy_stream, 30.0, 2.0),
             Job(self._enable_events, 60.0, 1.0),
         ]
@@ -168,23 +167,15 @@ class Upkeep:
     def _look(self, watch: Watch) -> bool:
         return self.broker_error is None and watch.look(self.engine, self.celery, self.recorder.batch.value_max)
 
-    def _look_for_unheard(self) -> None:
-        """Walk over stored results where a worker has begun tasks that were not heard of."""
-        now = time.monotonic()
-        if self.recorder.workers.unheard and now >= self.swept_at + SWEEP_PAUSE:
-            self.recorder.workers.unheard = False
-            self.swept_at = now
-            self.sweep.start()
-            self.bell.ring()
-
     def _sweep(self) -> bool:
+        """Walk on over stored results, or begin where something ended unheard; say whether a walk goes on."""
         now = time.monotonic()
-        if self.to_be_swept and now >= self.swept_at + SWEEP_PAUSE:
-            self.to_be_swept, self.swept_at = False, now
+        if (self.to_be_swept or self.recorder.workers.unheard) and now >= self.swept_at + SWEEP_PAUSE:
+            self.to_be_swept, self.recorder.workers.unheard, self.swept_at = False, False, now
             self.sweep.start()
         if self.broker_error is None:
             self.sweep.step(self.engine, self.celery, self.recorder.batch.value_max)
-        return self.to_be_swept or self.sweep.cursor is not None
+        return self.sweep.cursor is not None
 
     def _repair(self) -> bool:
         """Judge nobody before everything that waits to be read has been read, and the workers had time to be heard."""
