@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from celery import Celery
 from flask import Flask, current_app
-from sqlalchemy import Connection, literal, select
+from sqlalchemy import Connection, select
 
 from webapp.again import exact_call
 from webapp.celery_app import is_ours
@@ -20,16 +20,15 @@ from webapp.errors import NotAllowedError
 from webapp.filters import Filter
 from webapp.listing import page
 from webapp.merge import STORED
-from webapp.models import TaskSchema, WorkerTask
+from webapp.models import TaskSchema
 from webapp.outbox import queue_of
-from webapp.queries import runs, workers
+from webapp.queries import LIVE_TASKS, runs, worker_tasks
 from webapp.signature.guessing import infer
 from webapp.signature.schema import schema_of
 from webapp.text import tidy
 
 log = logging.getLogger(__name__)
 
-worker_tasks = WorkerTask.__table__
 task_schemas = TaskSchema.__table__
 
 BUILT_IN: Final = "celery."
@@ -70,11 +69,7 @@ def known_tasks(connection: Connection, celery: Celery) -> dict[str, KnownTask]:
     _import_modules(celery)
     hidden = (BUILT_IN,) if ships_tasks(celery) else (BUILT_IN, SHIPPED)
     found = {name: KnownTask(name, imported=True) for name in celery.tasks if not name.startswith(hidden)}
-    columns = (worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash, workers.c.queues)
-    same = (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid)
-    online = worker_tasks.join(workers, same)
-    query = select(*columns).select_from(online).where(workers.c.online).order_by(worker_tasks.c.hostname)
-    for hostname, name, told, queues in connection.execute(query):
+    for hostname, name, told, queues in connection.execute(LIVE_TASKS.order_by(worker_tasks.c.hostname)):
         task = found.setdefault(name, KnownTask(name))
         task.queues += [queue for queue in json.loads(queues or "[]") if queue not in task.queues]
         if hostname not in task.hostnames:
@@ -94,9 +89,7 @@ def ships_tasks(celery: Celery) -> bool:
 
 def knows(connection: Connection, celery: Celery, name: str) -> bool:
     """Say whether a task of ours can be run here: always with our own worker, else while a live worker knows it."""
-    same = (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid)
-    live = worker_tasks.join(workers, same)
-    query = select(literal(1)).select_from(live).where(workers.c.online, worker_tasks.c.name == name).limit(1)
+    query = LIVE_TASKS.where(worker_tasks.c.name == name).limit(1)
     return ships_tasks(celery) or connection.execute(query).first() is not None
 
 

@@ -10,26 +10,22 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from flask import Flask
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from webapp.again import kept_options
 from webapp.celery_app import celery_of, is_ours
-from webapp.models import WorkerTask
 from webapp.outbox import queue_of
-from webapp.queries import workers
+from webapp.queries import LIVE_TASKS, worker_tasks
 
 CELERYS_OWN: Final = "celery"
 """The queue that Celery's workers read by default (``task_default_queue`` of its documentation)."""
 SHIPPED: Final = "webapp.tasks."
-_tasks = WorkerTask.__table__
 
 
-def queues_read(connection: Connection, names: Collection[str]) -> dict[str, list[str]]:
+def queues_of_tasks(connection: Connection, names: Collection[str]) -> dict[str, list[str]]:
     """Return, by task, the queues from which the live workers that know it take messages, without repetition."""
-    same = (workers.c.hostname == _tasks.c.hostname) & (workers.c.pid == _tasks.c.pid)
-    query = select(_tasks.c.name, workers.c.queues).select_from(_tasks.join(workers, same))
     found: dict[str, list[str]] = {name: [] for name in names}
-    for name, queues in connection.execute(query.where(workers.c.online, _tasks.c.name.in_(names))):
+    for _, name, _, queues in connection.execute(LIVE_TASKS.where(worker_tasks.c.name.in_(names))):
         found[name] += [queue for queue in json.loads(queues or "[]") if queue not in found[name]]
     return found
 
@@ -61,13 +57,13 @@ def choose(app: Flask, name: str, read: Iterable[str], before: str | None = None
 def with_queue(app: Flask, connection: Connection, name: str, options: dict[str, Any] | None) -> dict[str, Any]:
     """Return the options of a new run, with its queue unless one was asked for or the app's own routes say it."""
     options = dict(options or {})
-    queue = options.get("queue") or choose(app, name, queues_read(connection, [name])[name])
+    queue = options.get("queue") or choose(app, name, queues_of_tasks(connection, [name])[name])
     return options | ({"queue": queue} if queue else {})
 
 
 def options_again(app: Flask, connection: Connection, rows: Collection[Row[Any]]) -> list[dict[str, Any]]:
     """Return, for each run, the options with which it is to be run again."""
-    read = queues_read(connection, {row.name for row in rows})
+    read = queues_of_tasks(connection, {row.name for row in rows})
     found = []
     for row in rows:
         options = kept_options(row)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, case, func, select, text, update
 
-from webapp.models import Change, DeadLetter, Gap, Recorder, TaskRun, Worker
+from webapp.models import Change, DeadLetter, Gap, Recorder, TaskRun, Worker, WorkerTask
 
 RECORDER_STALE: Final = 10.0
 """Seconds without a heartbeat after which a recorder is taken to be gone."""
@@ -20,6 +20,7 @@ runs = TaskRun.__table__
 changes = Change.__table__
 recorders = Recorder.__table__
 workers = Worker.__table__
+worker_tasks = WorkerTask.__table__
 dead_letters = DeadLetter.__table__
 gaps = Gap.__table__
 
@@ -42,6 +43,14 @@ _SELECT_LISTED: Final[Select[Any]] = select(
     case((runs.c.state == "RETRY", runs.c.steps)).label("steps"),
 )
 _ListedRow: Any = namedtuple("_ListedRow", [*(column.name for column in _LISTED), "steps"])  # type: ignore[misc]
+
+
+LIVE_TASKS: Final = (
+    select(worker_tasks.c.hostname, worker_tasks.c.name, worker_tasks.c.schema_hash, workers.c.queues)
+    .join(workers, (workers.c.hostname == worker_tasks.c.hostname) & (workers.c.pid == worker_tasks.c.pid))
+    .where(workers.c.online)
+)
+"""The tasks that live worker processes know, each with the queues that its process reads, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

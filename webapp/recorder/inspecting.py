@@ -13,13 +13,12 @@ from celery import Celery
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from webapp.content import notice_of
-from webapp.models import TaskSchema, WorkerTask
-from webapp.queries import bump, workers
+from webapp.models import TaskSchema
+from webapp.queries import bump, worker_tasks, workers
 from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, refused, whose
 from webapp.recorder.workers import Key, Workers
 from webapp.text import NAME_MAX, tidy
 
-worker_tasks = WorkerTask.__table__
 task_schemas = TaskSchema.__table__
 
 SCHEMA_MAX: Final = 64 * 1024
