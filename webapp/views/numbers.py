@@ -18,6 +18,6 @@ class IdConverter(IntegerConverter):
 
 
 def ids(texts: Iterable[str]) -> list[int]:
-    """Return those of the texts that may name a row, as numbers."""
+    """Return those of the texts that may name a row or a version, as numbers."""
     numbers = [int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) < 20]
     return [number for number in numbers if number <= ID_MAX]

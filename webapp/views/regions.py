@@ -21,6 +21,7 @@ from webapp.listing import NEW_CAP, Page
 from webapp.queries import Environment
 from webapp.states import GROUPS, LIVE, look
 from webapp.views import drawn, ledger
+from webapp.views.numbers import ids
 
 
 def stamp(around: Environment) -> str:
@@ -31,8 +32,7 @@ def stamp(around: Environment) -> str:
 def version_of(last: str) -> int:
     """Return the version in what a page says it has seen, 0 when that makes no sense."""
     digits = last.partition("-")[0][:-1]
-    version = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
-    return version if version < 2**63 else 0
+    return next(iter(ids([digits])), 0)
 
 
 def list_region(connection: Connection, wanted: Filter, around: Environment) -> dict[str, Any]:
