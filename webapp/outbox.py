@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from celery.backends.base import BaseKeyValueStoreBackend
+from celery.backends.redis import RedisBackend
 from flask import Flask
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -286,13 +287,22 @@ def delivered_before(app: Flask, messages: Sequence[Message]) -> set[str]:
         # Whoever published it was killed, or saw the broker fail, seconds ago.
         found = waiting(publisher_of(app), queues, newest_first=True).task_ids
         if isinstance(backend, BaseKeyValueStoreBackend):
-            task_ids = [message.task_id for message in messages]
-            stored = backend.mget([backend.get_key_for_task(task_id) for task_id in task_ids])
-            found.update(task_id for task_id, value in zip(task_ids, stored, strict=True) if value)
+            stored = _stored(backend, [backend.get_key_for_task(message.task_id) for message in messages])
+            found.update(message.task_id for message, there in zip(messages, stored, strict=True) if there)
         return found
     except (KombuError, RedisError, OSError):
         # It cannot be asked, so it takes no message either; the attempt itself will tell.
         return set()
+
+
+def _stored(backend: BaseKeyValueStoreBackend, keys: Sequence[bytes]) -> list[Any]:
+    """Return for each key something true where there is a result, which may be of any size."""
+    if not isinstance(backend, RedisBackend):
+        return list(backend.mget(keys))
+    asked = backend.client.pipeline(transaction=False)
+    for key in keys:
+        asked.exists(key)
+    return list(asked.execute())
 
 
 def producer_name() -> str:
