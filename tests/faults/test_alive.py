@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 
 import pytest
@@ -25,8 +24,6 @@ def assert_each_ran_once(checker: Checker, count: int) -> None:
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_worker_that_is_halted_and_goes_on_runs_everything_once(experiment: Experiment, pool: str) -> None:
     """Another one stands by, with nothing to do, and is given nothing."""
-    if pool in ("gevent", "eventlet") and importlib.util.find_spec(pool) is None:
-        pytest.skip(f"{pool} is not installed")
     checker = experiment(f"SIGSTOP of a {pool} worker for longer than a silence", "redis", "recorder")
     checker.stack.extra["worker"] = ["-P", pool]
     checker.stack.start("worker")

@@ -165,6 +165,14 @@ def test_a_site_that_mounts_the_dashboard_runs_its_own_tasks_typed(mounted: tupl
     assert stack.row_once(address.rpartition("/")[2], state="SUCCESS", outcome_exact=1)["result"] == '"29.70"'
 
 
+def test_an_idle_tab_holds_no_worker_of_the_sites_own_server(mounted: tuple[Stack, str]) -> None:
+    """That is gunicorn's sync worker, which answers one request after the other."""
+    _, url = mounted
+    page = get(url)
+    assert ("every 5s" in page, "data-news" in page) == (True, False)
+    assert get(f"{url}/changes?since=never") == ""
+
+
 def test_every_address_of_a_mounted_page_stays_below_its_prefix(mounted: tuple[Stack, str]) -> None:
     _, url = mounted
     for path in ("/", "/tasks", "/recording", "/bulk", "/task?name=app.price"):
