@@ -49,8 +49,21 @@ browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
 faults: $(VENV)/installed-dev postgresql ## Run the tests that kill and restart parts, the slow ones too
 	$(BIN)/pytest tests/faults
 
-beside: $(VENV)/installed-dev ## Run other people's apps alone and beside Vase, and compare what they execute
+# Versions of Celery that other people's workers run on, each in a virtual environment of its own.
+OLD_CELERY := 5.2.7 5.3.6 5.4.0 5.5.3
+
+beside: $(VENV)/installed-dev $(OLD_CELERY:%=$(VENV)-celery-%/bin/celery) ## Run other people's apps alone and beside Vase, and compare what they execute
 	$(BIN)/pytest tests/beside --control -n 8 --dist loadgroup
+	@for version in $(OLD_CELERY); do \
+		echo "Workers of Celery $$version"; \
+		BESIDE_BIN=$(CURDIR)/$(VENV)-celery-$$version/bin \
+			$(BIN)/pytest tests/beside --control -m "not slow" -k "not gevent and not msgpack" -n 8 --dist loadgroup || exit 1; \
+	done
+
+# From version 81 on setuptools lacks what the oldest of them imports.
+$(VENV)-celery-%/bin/celery: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)-celery-$*
+	$(VENV)-celery-$*/bin/python -m pip install --quiet --disable-pip-version-check 'celery[redis]==$*' 'setuptools<81'
 
 bench: $(VENV)/installed-dev postgresql ## Measure, and fail when a figure misses its bar
 	$(BIN)/python -m bench
@@ -60,7 +73,7 @@ format: $(VENV)/installed-dev ## Format the code and mend what can be mended by 
 	$(BIN)/ruff format
 
 clean: ## Remove the virtual environment and all caches; instance/, which holds your data, stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results
+	rm -rf $(VENV) $(VENV)-celery-* .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Python's own messages about a missing ensurepip or an old version are hard to make sense of.

@@ -33,7 +33,9 @@ class Foreign:
         self.folder = folder
         self.side = folder / "executions"
         self.conf: dict[str, Any] = {}
-        self.python = BIN
+        self.comparable = True
+        """Whether the app does the same in both halves, however long they take."""
+        self.python = Path(os.environ.get("BESIDE_BIN", BIN))
         """Where the app's own ``python`` and ``celery`` are; another version of Celery has its own."""
         self.workers: list[subprocess.Popen[bytes]] = []
         self.vase.start("redis")
