@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 # Tests that run side by side on a small machine only slow each other down.
 .NOTPARALLEL:
-.PHONY: help up test check lint types unit integration postgres browser faults beside bench format clean chromium postgresql
+.PHONY: help up test check lint types unit integration postgres browser faults beside bench format clean chromium postgresql rabbitmq
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -17,7 +17,7 @@ help: ## Show this list
 up: $(VENV)/installed ## Start everything: web, worker, recorder, Flower and Redis (Ctrl-C stops it)
 	@exec $(BIN)/python bin/up
 
-test: lint types unit integration postgres browser ## Check everything: lint, types and all tests but the slow ones
+test: lint types unit integration postgres browser rabbitmq ## Check everything: lint, types and all tests but the slow ones
 	$(BIN)/pytest tests/faults -m "not slow"
 	$(BIN)/pytest tests/beside -m "not slow" -n 8 --dist loadgroup
 
@@ -52,7 +52,7 @@ faults: $(VENV)/installed-dev postgresql ## Run the tests that kill and restart 
 # Versions of Celery that other people's workers run on, each in a virtual environment of its own.
 OLD_CELERY := 5.2.7 5.3.6 5.4.0 5.5.3
 
-beside: $(VENV)/installed-dev $(OLD_CELERY:%=$(VENV)-celery-%/bin/celery) ## Run other people's apps alone and beside Vase, and compare what they execute
+beside: $(VENV)/installed-dev rabbitmq $(OLD_CELERY:%=$(VENV)-celery-%/bin/celery) ## Run other people's apps alone and beside Vase, and compare what they execute
 	$(BIN)/pytest tests/beside --control -n 8 --dist loadgroup
 	@for version in $(OLD_CELERY); do \
 		echo "Workers of Celery $$version"; \
@@ -115,4 +115,14 @@ postgresql:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; \
 	else \
 		echo 'There is no PostgreSQL here. Install it, or set TEST_POSTGRES_URL to a server that may make databases.' >&2; exit 1; \
+	fi
+
+# On a machine of its own, the package starts a server; the tests need but the programs.
+rabbitmq:
+	@if command -v rabbitmq-server >/dev/null || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then \
+		exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rabbitmq-server; \
+	else \
+		echo 'There is no RabbitMQ here. Install it: its programs are all that the tests need.' >&2; exit 1; \
 	fi

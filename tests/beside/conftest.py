@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import rabbitmq
 from tests.beside.harness import Foreign
 
 _alone: dict[str, Counter[str]] = {}
@@ -35,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def foreign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Foreign]:
     """Somebody else's app, alone or beside Vase; afterwards, what it executed in both cases is compared."""
     watched = request.param == "beside"
-    foreign = Foreign(tmp_path, watched)
+    marked = request.node.get_closest_marker("rabbitmq")
+    foreign = Foreign(tmp_path, watched, rabbitmq.server() if marked else None)
     scenario = request.node.name.replace(request.param, "")
     try:
         yield foreign

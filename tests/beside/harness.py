@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support import BIN, Stack, wait_until
+from tests.rabbitmq import RabbitMQ
+from tests.support import BIN, ROOT, Stack, free_port, wait_until
 
 APPS: Final = Path(__file__).resolve().parent / "apps"
 DOUBT_SECONDS: Final = "6"
@@ -24,9 +25,12 @@ DOUBT_SECONDS: Final = "6"
 
 
 class Foreign:
-    """The app ``shop`` with its workers. ``watched`` says whether Vase runs beside it."""
+    """The app ``shop`` with its workers. ``watched`` says whether Vase runs beside it.
 
-    def __init__(self, folder: Path, watched: bool, **settings: str) -> None:
+    Its results are in Redis, and its messages, too, unless ``rabbitmq`` carries them.
+    """
+
+    def __init__(self, folder: Path, watched: bool, rabbitmq: RabbitMQ | None = None, **settings: str) -> None:
         settings = {"DEMO_WORKER": "false", "DOUBT_SECONDS": DOUBT_SECONDS, **settings}
         self.vase = Stack(folder, **settings)
         self.watched = watched
@@ -39,7 +43,11 @@ class Foreign:
         """Where the app's own ``python`` and ``celery`` are; another version of Celery has its own."""
         self.workers: list[subprocess.Popen[bytes]] = []
         self.vase.start("redis")
-        self.broker = self.vase.broker_url
+        self.backend = self.vase.broker_url
+        self.broker = rabbitmq.new_host() if rabbitmq else self.backend
+        self.vase.environ |= {"CELERY_BROKER_URL": self.broker, "CELERY_RESULT_BACKEND": self.backend}
+        self.others: list[subprocess.Popen[bytes]] = []
+        """Processes of the app that are no workers."""
 
     def configure(self, conf: dict[str, Any]) -> None:
         """Configure the app, and Vase with what of it says how the broker is spoken to."""
@@ -58,7 +66,13 @@ class Foreign:
     def environ(self, **more: str) -> dict[str, str]:
         """Return the environment of the app's own processes: nothing of Vase is in it."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("CELERY_", "FLASK_", "VASE_"))}
-        own = {"BROKER": self.broker, "SIDE": str(self.side), "CONF": json.dumps(self.conf), "PYTHONUNBUFFERED": "1"}
+        own = {
+            "BROKER": self.broker,
+            "BACKEND": self.backend,
+            "SIDE": str(self.side),
+            "CONF": json.dumps(self.conf),
+            "PYTHONUNBUFFERED": "1",
+        }
         return kept | own | {"PATH": f"{self.python}{os.pathsep}{os.environ['PATH']}"} | more
 
     def worker(self, *options: str, wait: bool = True, **more: str) -> subprocess.Popen[bytes]:
@@ -80,6 +94,19 @@ class Foreign:
         done = subprocess.run(command, cwd=APPS, env=self.environ(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout.strip()
+
+    def serve(self, *arguments: str) -> str:
+        """Start the app's own site, by gunicorn with these arguments, and return its address; in ``site.log``."""
+        port = free_port()
+        command = [str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}", *arguments]
+        environ = self.vase.environ | self.environ(PYTHONPATH=str(ROOT))
+        log = self.folder / "site.log"
+        with log.open("ab") as opened:
+            self.others.append(
+                subprocess.Popen(command, cwd=APPS, env=environ, stdout=opened, stderr=opened, start_new_session=True)
+            )
+        wait_until(lambda: b"Listening at" in log.read_bytes(), f"the site listens: {log}")
+        return f"http://127.0.0.1:{port}"
 
     def executions(self) -> list[dict[str, Any]]:
         """Return every execution of a task so far, in the order in which they began."""
@@ -128,10 +155,10 @@ class Foreign:
 
     def end(self) -> None:
         """End everything."""
-        for worker in self.workers:
+        for process in self.workers + self.others:
             with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGCONT)
-            self.kill(worker)
+                os.killpg(process.pid, signal.SIGCONT)
+            self.kill(process)
         self.vase.stop_all()
 
     def check(self) -> None:

@@ -33,6 +33,16 @@ def test_a_pool_that_computes_for_long_begins_each_task_once(foreign: Foreign, p
     assert foreign.counts() == once("compute", 3)
 
 
+@pytest.mark.slow
+def test_threads_that_hold_the_interpreter_begin_each_task_once(foreign: Foreign) -> None:
+    foreign.watch()
+    foreign.worker("-P", "threads", "-c", "2")
+    foreign.run("for number in range(4): hold.delay(number)")
+    foreign.wait_for(4, 180)
+    foreign.wait_for_states(SUCCESS=4, timeout=180)
+    assert foreign.counts() == once("hold", 4)
+
+
 @pytest.mark.parametrize(
     "pool", ["solo", *(pytest.param(pool, marks=pytest.mark.slow) for pool in ("prefork", "threads"))]
 )

@@ -43,6 +43,13 @@ def compute(self, number, seconds):
     return number
 
 
+@app.task(bind=True, acks_late=True)
+def hold(self, number):
+    """Lets no other thread run for some ten seconds, as a long call into C does."""
+    note(self, number)
+    return sum(range(400_000_000)) and number
+
+
 @app.task(bind=True, ignore_result=True)
 def forgotten(self, number, seconds=0.0):
     note(self, number)
