@@ -30,7 +30,7 @@ def test_an_end_of_ones_own_is_the_end(foreign: Foreign) -> None:
 
 def test_a_task_that_replaces_itself_has_one_name_and_its_arguments(foreign: Foreign) -> None:
     foreign.watch()
-    foreign.worker("-c", "1")
+    foreign.worker("-c", "1", "-E")
     foreign.run("replaces.delay(1)")
     foreign.wait_for(2)
     foreign.wait_for_states(SUCCESS=1)
@@ -41,7 +41,7 @@ def test_a_task_that_replaces_itself_has_one_name_and_its_arguments(foreign: For
 
 def test_a_task_id_that_is_used_again_is_a_new_execution(foreign: Foreign) -> None:
     foreign.watch()
-    foreign.worker("-c", "1")
+    foreign.worker("-c", "1", "-E")
     foreign.run("work.apply_async((1,), task_id='nightly')")
     foreign.wait_for_states(SUCCESS=1)
     foreign.wait_for(1)
@@ -80,7 +80,7 @@ def test_a_task_with_a_time_is_shown_as_scheduled(foreign: Foreign) -> None:
 
 def test_a_task_that_no_worker_knows_has_its_name(foreign: Foreign) -> None:
     foreign.watch()
-    foreign.worker("-c", "1")
+    foreign.worker("-c", "1", "-E")
     foreign.run("app.send_task('shop.unknown', (1,))")
     foreign.run("work.delay(1)")
     foreign.wait_for(1)
