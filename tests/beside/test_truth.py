@@ -20,7 +20,8 @@ def row(foreign: Foreign, name: str, *columns: str) -> tuple[Any, ...]:
 
 def test_an_end_of_ones_own_is_the_end(foreign: Foreign) -> None:
     foreign.watch()
-    foreign.worker("-c", "2")
+    # Before it is told to, a worker without -E sends no events, and of an ignored run nothing else tells.
+    foreign.worker("-c", "2", "-E")
     foreign.run("skips.delay(1); ignores.delay(2)")
     foreign.wait_for(2)
     foreign.wait_for_states(SKIPPED=1, IGNORED=1, timeout=60)
