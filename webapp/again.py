@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, Final
 
+from flask import Flask
 from sqlalchemy import Connection, Row, or_, select
 
+from webapp.destinations import choose, queues_of_tasks
 from webapp.errors import NotAllowedError
 from webapp.merge import STORED
 from webapp.queries import runs
@@ -65,3 +68,14 @@ def executions(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
     same = or_(runs.c.earlier_of == first, runs.c.task_id == first)
     query = select(*_RELATED).where(same, runs.c.id != row.id).order_by(runs.c.id.desc()).limit(RELATED_MAX)
     return list(connection.execute(query))
+
+
+def options_again(app: Flask, connection: Connection, rows: Collection[Row[Any]]) -> list[dict[str, Any]]:
+    """Return, for each run, the options with which it is to be run again."""
+    read = queues_of_tasks(connection, {row.name for row in rows})
+    found = []
+    for row in rows:
+        options = kept_options(row)
+        queue = choose(app, row.name, read[row.name], options.pop("queue", None))
+        found.append(options | ({"queue": queue} if queue else {}))
+    return found

@@ -14,13 +14,12 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Flask
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
-from webapp.again import exact_call
+from webapp.again import exact_call, options_again
 from webapp.allowed import CANCEL, allowed
 from webapp.asking import ID_MAX, plan_of
-from webapp.cancelling import cancels, drop, request
+from webapp.cancelling import drop, request
 from webapp.checks import exact_json
 from webapp.counting import counts
-from webapp.destinations import options_again
 from webapp.errors import NotAllowedError, VaseError
 from webapp.filters import Filter
 from webapp.finding import Found
@@ -28,7 +27,7 @@ from webapp.launching import check_call
 from webapp.listing import newest_id, page
 from webapp.models import BulkAction
 from webapp.outbox import WAITS, Message, new_row
-from webapp.queries import bump, database_time, runs
+from webapp.queries import bump, cancels, database_time, runs
 from webapp.states import GROUPS, UNSENT
 
 bulk_actions = BulkAction.__table__

@@ -21,13 +21,10 @@ from webapp.celery_app import publisher_of
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.known import Known
-from webapp.models import Cancel
-from webapp.queries import bump, pool_of, runs
+from webapp.queries import bump, cancels, pool_of, runs
 from webapp.states import DOUBTS, OTHER, UNSENT
 
 log = logging.getLogger(__name__)
-
-cancels = Cancel.__table__
 
 NEVER_SENT: Final = "cancelled before it was sent"
 NOT_SENT: Final = "cancelled after attempts to send it had failed"

@@ -52,7 +52,7 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     class ContextTask(Task):  # type: ignore[misc]  # Celery carries no type hints
         """Runs inside an app context, refuses arguments that would harm a worker, and hears of cancels it missed."""
 
-        Request = "webapp.cancelled:CancellableRequest"
+        Request = "webapp.request:CancellableRequest"
 
         # A task may have a parameter called self, which is then given by name.
         def __call__(self, /, *args: Any, **kwargs: Any) -> Any:

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from flask import Flask
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from webapp.again import kept_options
 from webapp.celery_app import celery_of, is_ours
 from webapp.outbox import queue_of
 from webapp.queries import LIVE_TASKS, worker_tasks
@@ -59,14 +58,3 @@ def with_queue(app: Flask, connection: Connection, name: str, options: dict[str,
     options = dict(options or {})
     queue = options.get("queue") or choose(app, name, queues_of_tasks(connection, [name])[name])
     return options | ({"queue": queue} if queue else {})
-
-
-def options_again(app: Flask, connection: Connection, rows: Collection[Row[Any]]) -> list[dict[str, Any]]:
-    """Return, for each run, the options with which it is to be run again."""
-    read = queues_of_tasks(connection, {row.name for row in rows})
-    found = []
-    for row in rows:
-        options = kept_options(row)
-        queue = choose(app, row.name, read[row.name], options.pop("queue", None))
-        found.append(options | ({"queue": queue} if queue else {}))
-    return found

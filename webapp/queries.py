@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, case, func, select, text, update
 
-from webapp.models import Change, DeadLetter, Gap, Recorder, TaskRun, Worker, WorkerTask
+from webapp.models import Cancel, Change, DeadLetter, Gap, Recorder, TaskRun, Worker, WorkerTask
 
 RECORDER_STALE: Final = 10.0
 """Seconds without a heartbeat after which a recorder is taken to be gone."""
@@ -23,6 +23,7 @@ workers = Worker.__table__
 worker_tasks = WorkerTask.__table__
 dead_letters = DeadLetter.__table__
 gaps = Gap.__table__
+cancels = Cancel.__table__
 
 _LISTED: Final = [
     runs.c[name]
@@ -145,3 +146,9 @@ def pool_of(connection: Connection, hostname: str | None) -> str | None:
 def run_by_id(connection: Connection, task_id: str) -> Row[Any] | None:
     """Return one run whole, or None."""
     return connection.execute(select(runs).where(runs.c.task_id == task_id)).one_or_none()
+
+
+def queues_read(connection: Connection) -> set[str]:
+    """Return the queues that known workers said they read, those included that are away: their messages went back."""
+    told = connection.execute(select(workers.c.queues).where(workers.c.queues.is_not(None))).scalars()
+    return {str(name) for names in told for name in json.loads(names)}

@@ -19,9 +19,7 @@ from typing import Any, Final
 from celery import Celery
 from redis import Redis
 from redis.exceptions import ResponseError
-from sqlalchemy import Connection, select
 
-from webapp.queries import workers
 from webapp.redis_keys import Keys, keys_of_channel
 
 NEWEST: Final = 20_000
@@ -100,12 +98,6 @@ def plain_redis(celery: Celery) -> Iterator[tuple[Keys | None, Any]]:
     with celery.connection_or_acquire() as connection:
         channel = connection.default_channel
         yield (keys_of_channel(channel), plain(channel)) if is_redis(channel) else (None, None)
-
-
-def queues_read(connection: Connection) -> set[str]:
-    """Return the queues that known workers said they read, those included that are away: their messages went back."""
-    told = connection.execute(select(workers.c.queues).where(workers.c.queues.is_not(None))).scalars()
-    return {str(name) for names in told for name in json.loads(names)}
 
 
 def queues_of(celery: Celery) -> set[str]:

@@ -14,11 +14,10 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select,
 
 from tests.support import Stack
 from webapp import index
-from webapp.cancelling import cancels
 from webapp.ids import new_id
 from webapp.known import Known
 from webapp.merge import STORED
-from webapp.queries import bump, recorders, runs, workers
+from webapp.queries import bump, cancels, recorders, runs, workers
 from webapp.states import phase
 
 FAR = 10**9

@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 from tests.unit.plans import scans
 from webapp.allowed import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.breaker import breaker_of
-from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel, cancels
+from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.launching import launch
-from webapp.queries import run_by_id, runs
+from webapp.queries import cancels, run_by_id, runs
 from webapp.recorder.events import facts_of
 from webapp.recorder.writer import write
 from webapp.states import phase

@@ -12,12 +12,11 @@ from sqlalchemy import func, select, update
 
 from tests.unit.test_actions import told
 from webapp import bulk
-from webapp.cancelling import cancels
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.launching import launch
-from webapp.queries import runs
+from webapp.queries import cancels, runs
 from webapp.tasks import divide
 
 

@@ -27,11 +27,12 @@ LEVELS = {
         "submissions",
         "tasks",
         "again",
+        "destinations",
         "options",
         "workflow",
     }
-    | {"cancelled", "lease", "presets", "withdrawing", "impatient"},
-    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "destinations", "giving_back"},
+    | {"cancelled", "lease", "presets", "withdrawing", "impatient", "request"},
+    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
     3: {"views", "cli", "security", "buffering"},
     4: {""},
 }

@@ -12,13 +12,12 @@ from flask.cli import with_appcontext
 from sqlalchemy import Row, select
 
 from webapp import fmt, queries
-from webapp.again import exact_call
+from webapp.again import exact_call, options_again
 from webapp.asking import plan_of
 from webapp.cancelling import cancel as ask_to_cancel
 from webapp.catalogue import known_tasks, schema_for
 from webapp.celery_app import celery_of
 from webapp.cli.common import telling_faults
-from webapp.destinations import options_again
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter

@@ -14,10 +14,10 @@ from sqlalchemy import Engine, select, update
 
 from webapp.broker import answers, ask
 from webapp.cancelled import forget, forget_soon, remember
-from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, cancels, drop, take_back
+from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
-from webapp.queries import bump, runs
-from webapp.queues import Memory, queues_of, queues_read, waiting
+from webapp.queries import bump, cancels, queues_read, runs
+from webapp.queues import Memory, queues_of, waiting
 from webapp.recorder.results import read_results
 from webapp.recorder.signs import hostnames_online
 from webapp.recorder.writer import write

@@ -10,9 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, func, select
 
 from webapp import index, known
-from webapp.cancelling import cancels
 from webapp.ids import first_id
-from webapp.queries import bump, dead_letters, gaps, runs, take_turn
+from webapp.queries import bump, cancels, dead_letters, gaps, runs, take_turn
 from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
 
 BATCH: Final = 500

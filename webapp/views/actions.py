@@ -8,9 +8,8 @@ from flask import Blueprint, abort, current_app, flash, redirect, request, url_f
 from werkzeug.wrappers import Response
 
 from webapp import queries
-from webapp.again import exact_call
+from webapp.again import exact_call, options_again
 from webapp.cancelling import cancel as ask_to_cancel
-from webapp.destinations import options_again
 from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
 from webapp.giving_back import give_back_by_hand

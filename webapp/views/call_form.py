@@ -11,10 +11,9 @@ from flask import abort, current_app, render_template, request
 from sqlalchemy import Connection
 
 from webapp import queries
-from webapp.again import exact_call
+from webapp.again import exact_call, options_again
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
-from webapp.destinations import options_again
 from webapp.errors import NotAllowedError, RefusedError
 from webapp.filters import known_zone, zone_of
 from webapp.fmt import short_name
