@@ -12,8 +12,9 @@ from tests.support import ROOT
 
 LEVELS = {
     0: {"errors", "states", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
-    | {"executions", "signature", "private", "own_redis"},
-    1: {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
+    | {"runs", "forms", "executions", "signature", "private", "own_redis"},
+    1: {"broker", "history", "worker", "search", "outbox"}
+    | {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
     | {
         "celery_app",
@@ -32,7 +33,7 @@ LEVELS = {
         "workflow",
     }
     | {"cancelled", "lease", "presets", "withdrawing", "impatient", "request"},
-    2: {"launching", "broker", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
+    2: {"launching", "actions", "catalog", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
     3: {"views", "cli", "security", "buffering"},
     4: {""},
 }
