@@ -17,13 +17,13 @@ from sqlalchemy import Engine, create_engine, delete, event, insert, update
 from tests.support import BIN, ROOT
 from webapp import index
 from webapp.extensions import SQLITE_PRAGMAS
-from webapp.ids import BITS, new_id
 from webapp.known import Known
-from webapp.merge import Facts, merge
 from webapp.queries import changes, recorders, runs, workers
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
 from webapp.recorder.writer import row_of
+from webapp.runs.ids import BITS, new_id
+from webapp.runs.merge import Facts, merge
 
 TASKS = ("webapp.tasks.divide", "webapp.tasks.divide_many", "shop.orders.pay", "shop.mail.send", "shop.reports.build")
 SHARES = (70, 5, 12, 10, 3)

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import create_engine, insert, update
 
 from tests.support import Stack
-from webapp.ids import new_id
 from webapp.queries import changes, recorders, runs, workers
-from webapp.states import phase
+from webapp.runs.ids import new_id
+from webapp.runs.states import phase
 
 DONE: dict[str, Any] = {"outcome_exact": 1}
 ERROR = "ZeroDivisionError('division by zero')"

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, or_, select
 
 from webapp.destinations import choose, queues_of_tasks
 from webapp.errors import NotAllowedError
-from webapp.merge import STORED
 from webapp.queries import runs
+from webapp.runs.merge import STORED
 
 _RELATED: Final = [
     runs.c[name] for name in "id task_id state phase publish_state retries retry_of created_at eta steps".split()

@@ -11,11 +11,11 @@ from typing import Any, Final
 from sqlalchemy import JSON, ColumnElement, Connection, Row, and_, cast, func, not_, or_, select
 
 from webapp.filters import BOOLEANS, Filter, Term
-from webapp.ids import first_id
 from webapp.index import Wanted
 from webapp.known import is_known, values_with
 from webapp.models import TaskRun
-from webapp.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phases_of
+from webapp.runs.ids import first_id
+from webapp.runs.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phases_of
 from webapp.text import NAME_MAX
 from webapp.words import ARGS, ERROR, RESULT, asked, begins_a_word, needs_look, tag, text_words
 

@@ -15,10 +15,8 @@ from flask import Flask
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from webapp.again import exact_call, options_again
-from webapp.allowed import CANCEL, allowed
 from webapp.asking import ID_MAX, plan_of
 from webapp.cancelling import drop, request
-from webapp.checks import exact_json
 from webapp.counting import counts
 from webapp.errors import NotAllowedError, VaseError
 from webapp.filters import Filter
@@ -28,7 +26,9 @@ from webapp.listing import newest_id, page
 from webapp.models import BulkAction
 from webapp.outbox import WAITS, Message, new_row
 from webapp.queries import bump, cancels, database_time, runs
-from webapp.states import GROUPS, UNSENT
+from webapp.runs.actions import CANCEL, allowed
+from webapp.runs.arguments import exact_json
+from webapp.runs.states import GROUPS, UNSENT
 
 bulk_actions = BulkAction.__table__
 

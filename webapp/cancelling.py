@@ -14,7 +14,6 @@ from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from webapp import index
-from webapp.allowed import CANCEL, TERMINATE, allowed
 from webapp.breaker import breaker_of
 from webapp.cancelled import remember
 from webapp.celery_app import publisher_of
@@ -22,7 +21,8 @@ from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.known import Known
 from webapp.queries import bump, cancels, pool_of, runs
-from webapp.states import DOUBTS, OTHER, UNSENT
+from webapp.runs.actions import CANCEL, TERMINATE, allowed
+from webapp.runs.states import DOUBTS, OTHER, UNSENT
 
 log = logging.getLogger(__name__)
 

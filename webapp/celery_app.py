@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from celery import Celery, Task, signals
 from celery.app.defaults import DEFAULTS
 
-from webapp.checks import check_arguments
 from webapp.config import CELERY_PREFIX
 from webapp.lease import hold
+from webapp.runs.arguments import check_arguments
 from webapp.signature.schema import schema_of
 from webapp.stream import LIMIT_OPTION, StreamEvents
 

@@ -13,7 +13,7 @@ from webapp import index
 from webapp.asking import PHASES, Plan, plan_of
 from webapp.filters import Filter
 from webapp.finding import OF_PHASE, WINDOW, Found, match
-from webapp.states import LIVE
+from webapp.runs.states import LIVE
 
 COUNT_CAP: Final = 10_000
 COUNT_WINDOW: Final = 500

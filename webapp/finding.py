@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, te
 from webapp import index
 from webapp.asking import PHASES, Plan
 from webapp.models import TaskRun
-from webapp.states import LIVE
+from webapp.runs.states import LIVE
 
 runs = TaskRun.__table__
 

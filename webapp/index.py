@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from webapp.copying import copy
 from webapp.models import TaskRun
-from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
+from webapp.runs.states import FAILURE, LIVE, OTHER, SUCCESS
 from webapp.words import run_words, tag, within
 
 runs = TaskRun.__table__

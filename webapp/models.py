@@ -6,18 +6,18 @@ from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, SmallInteger,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.extensions import db
-from webapp.states import STATE_MAX
+from webapp.runs.states import STATE_MAX
 from webapp.text import NAME_MAX
 
 
 class TaskRun(db.Model):  # type: ignore[name-defined, misc]  # Flask-SQLAlchemy builds Model at run time
-    """One execution of a task. What is observed of it follows ``webapp.merge``, whose keys are kept here."""
+    """One execution of a task. What is observed of it follows ``webapp.runs.merge``, whose keys are kept here."""
 
     __tablename__ = "vase_task_runs"
 
     # SQLite takes a column of type INTEGER for the number of the row itself, which costs no index.
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
-    """When the run was made, see ``webapp.ids``: the order of ids is the order of time."""
+    """When the run was made, see ``webapp.runs.ids``: the order of ids is the order of time."""
     task_id: Mapped[str] = mapped_column(String(NAME_MAX))
     name: Mapped[str] = mapped_column(String(NAME_MAX), default="")
     state: Mapped[str] = mapped_column(String(STATE_MAX), default="PENDING")

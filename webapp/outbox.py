@@ -21,13 +21,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, case,
 from webapp.broker_errors import explained
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
-from webapp.ids import new_id
-from webapp.merge import SUBMITTED
 from webapp.queries import bump, database_time, runs
 from webapp.queues import waiting
 from webapp.redis_keys import check_queue
-from webapp.spans import wait_order
-from webapp.states import LIVE, UNSENT
+from webapp.runs.durations import wait_order
+from webapp.runs.ids import new_id
+from webapp.runs.merge import SUBMITTED
+from webapp.runs.states import LIVE, UNSENT
 from webapp.submissions import HEADER
 from webapp.text import NAME_MAX
 

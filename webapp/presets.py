@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from webapp.checks import exact_json
 from webapp.errors import RefusedError
 from webapp.models import Preset
+from webapp.runs.arguments import exact_json
 
 presets = Preset.__table__
 

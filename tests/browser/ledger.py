@@ -14,11 +14,11 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select,
 
 from tests.support import Stack
 from webapp import index
-from webapp.ids import new_id
 from webapp.known import Known
-from webapp.merge import STORED
 from webapp.queries import bump, cancels, recorders, runs, workers
-from webapp.states import phase
+from webapp.runs.ids import new_id
+from webapp.runs.merge import STORED
+from webapp.runs.states import phase
 
 FAR = 10**9
 """Seconds; a heartbeat that far ahead is never stale."""

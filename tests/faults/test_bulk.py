@@ -24,10 +24,10 @@ def ended_runs(checker: Checker, count: int) -> None:
     """Put so many runs of a witness task into the table as if they had ended yesterday, and into the side file."""
     from webapp import index
     from webapp.extensions import db
-    from webapp.ids import first_id
-    from webapp.merge import SUBMITTED
     from webapp.queries import runs
-    from webapp.states import SUCCESS
+    from webapp.runs.ids import first_id
+    from webapp.runs.merge import SUBMITTED
+    from webapp.runs.states import SUCCESS
 
     at = time.time() - 86400
     task_ids = [str(uuid.uuid4()) for _ in range(count)]

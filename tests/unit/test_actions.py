@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from tests.unit.plans import scans
-from webapp.allowed import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.breaker import breaker_of
 from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel
 from webapp.errors import NotAllowedError
@@ -21,7 +20,8 @@ from webapp.launching import launch
 from webapp.queries import cancels, run_by_id, runs
 from webapp.recorder.events import facts_of
 from webapp.recorder.writer import write
-from webapp.states import phase
+from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
+from webapp.runs.states import phase
 from webapp.tasks import divide
 
 PREFORK = "celery.concurrency.prefork:TaskPool"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from webapp.checks import DEPTH_MAX, SIZE_MAX, check_arguments, exact_json
 from webapp.errors import RefusedError
+from webapp.runs.arguments import DEPTH_MAX, SIZE_MAX, check_arguments, exact_json
 from webapp.signature.formats import number
 from webapp.text import clean, cut, tidy
 

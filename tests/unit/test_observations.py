@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webapp.content import is_bounded
-from webapp.merge import REPR, STORED, merge
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.results import exception_text, facts_of_stored
-from webapp.states import LIVE, OTHER, is_ready, look, phase, rank
+from webapp.runs.merge import REPR, STORED, merge
+from webapp.runs.states import LIVE, OTHER, is_ready, look, phase, rank
 
 NOW = 5000.0
 MAX = 2000

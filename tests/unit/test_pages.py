@@ -15,11 +15,11 @@ from sqlalchemy import insert
 from tests.support import wait_until
 from webapp.counting import COUNT_CAP
 from webapp.extensions import db
-from webapp.merge import merge
 from webapp.queries import RECORDER_STALE, recorders, runs, workers
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
 from webapp.recorder.writer import write
+from webapp.runs.merge import merge
 
 EVERYTHING = [
     ("task-sent", 1000.0, {"name": "shop.pay", "args": "(1,)", "kwargs": "{}", "queue": "money"}),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from webapp.allowed import can_terminate
 from webapp.recorder.replies import pool_of, whose
+from webapp.runs.actions import can_terminate
 
 FIRST, SECOND = ("celery@box", 10), ("celery@box", 20)
 

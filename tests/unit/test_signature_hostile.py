@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.utils.json import dumps, loads
 
 from tests.unit.test_signature_kinds import CASES, takes
-from webapp.checks import DEPTH_MAX, check_arguments
+from webapp.runs.arguments import DEPTH_MAX, check_arguments
 from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
 from webapp.signature.controls import scalar_kind
 from webapp.signature.fields import FIELDS_MAX, Form, form_of

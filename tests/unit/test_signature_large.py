@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.test_signature_hostile import published
 from tests.unit.test_signature_kinds import takes
-from webapp.checks import SIZE_MAX
+from webapp.runs.arguments import SIZE_MAX
 from webapp.signature.calls import fill, raw_of, read_raw
 from webapp.signature.fields import form_of
 from webapp.signature.reading import read

@@ -16,11 +16,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, insert, select, update
 
 from webapp.extensions import db
-from webapp.ids import first_id
 from webapp.known import Known
 from webapp.launching import launch
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import runs, workers
+from webapp.runs.ids import first_id
 from webapp.signature.schema import schema_of
 from webapp.tasks import divide
 from webapp.views import recent

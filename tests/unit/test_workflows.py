@@ -16,7 +16,7 @@ from tests.unit.plans import scans
 from webapp import workflow
 from webapp.extensions import db
 from webapp.queries import run_by_id, runs
-from webapp.states import phase
+from webapp.runs.states import phase
 
 BEGAN = time.time() - 3600
 

@@ -24,9 +24,9 @@ from webapp.filters import Filter
 from webapp.launching import launch
 from webapp.limits import time_limit
 from webapp.listing import page
-from webapp.merge import STORED
 from webapp.queries import runs
-from webapp.states import look
+from webapp.runs.merge import STORED
+from webapp.runs.states import look
 
 FIELDS = (
     "task_id name state created_at started_at state_at runtime worker queue retries args kwargs result exception note "

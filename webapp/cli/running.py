@@ -16,7 +16,7 @@ from webapp import fmt, queries
 from webapp.cli.common import full_name, telling_faults
 from webapp.extensions import db
 from webapp.launching import launch
-from webapp.states import is_settled, look
+from webapp.runs.states import is_settled, look
 
 
 # -1 is a number and no option.

@@ -21,7 +21,7 @@ from webapp.queues import Memory, queues_of, waiting
 from webapp.recorder.results import read_results
 from webapp.recorder.signs import hostnames_online
 from webapp.recorder.writer import write
-from webapp.states import DOUBTS, UNSENT, is_ready
+from webapp.runs.states import DOUBTS, UNSENT, is_ready
 from webapp.withdrawing import withdraw
 
 log = logging.getLogger(__name__)

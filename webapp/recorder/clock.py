@@ -11,8 +11,8 @@ from typing import Final
 
 from sqlalchemy import Engine, func, select
 
-from webapp.ids import time_of
 from webapp.queries import runs
+from webapp.runs.ids import time_of
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from webapp.merge import REPR, Facts, Step
-from webapp.states import STATE_MAX, rank
+from webapp.runs.merge import REPR, Facts, Step
+from webapp.runs.states import STATE_MAX, rank
 from webapp.submissions import DROPPED, IGNORED
 from webapp.text import NAME_MAX, Tidy, bounded, tidy
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlalchemy import Engine, func, insert, select
 
-from webapp.ids import first_id
 from webapp.queries import bump, gaps, runs, workers
 from webapp.recorder.workers import ANSWERED, Key, Workers
+from webapp.runs.ids import first_id
 
 NAMED: Final = 5
 """Most workers that are named."""

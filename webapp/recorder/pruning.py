@@ -10,9 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, func, select
 
 from webapp import index, known
-from webapp.ids import first_id
 from webapp.queries import bump, cancels, dead_letters, gaps, runs, take_turn
-from webapp.states import FAILURE, LIVE, OTHER, SUCCESS
+from webapp.runs.ids import first_id
+from webapp.runs.states import FAILURE, LIVE, OTHER, SUCCESS
 
 BATCH: Final = 500
 PAUSE: Final = 0.05

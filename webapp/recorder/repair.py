@@ -20,9 +20,7 @@ from celery import Celery
 from sqlalchemy import Engine, Row, func, or_, select
 
 from webapp import fmt
-from webapp.allowed import HELD, is_solo
 from webapp.broker import rate_limited_tasks, tasks_known_to
-from webapp.merge import Facts
 from webapp.queries import gaps, runs
 from webapp.queries import workers as workers_table
 from webapp.queues import UNACKED, Memory, queues_of, waiting
@@ -30,7 +28,9 @@ from webapp.recorder.held import Held
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers
 from webapp.recorder.writer import write
-from webapp.states import IGNORED_RANK, LIVE, LIVE_RANK
+from webapp.runs.actions import HELD, is_solo
+from webapp.runs.merge import Facts
+from webapp.runs.states import IGNORED_RANK, LIVE, LIVE_RANK
 
 BATCH: Final = 5000
 """Most runs looked at in one turn; with more than that, they take turns."""

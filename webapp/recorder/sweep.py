@@ -11,13 +11,13 @@ from celery import Celery
 from celery.backends.redis import RedisBackend
 from sqlalchemy import Engine, select
 
-from webapp.ids import first_id
-from webapp.merge import Facts
 from webapp.queries import runs
 from webapp.recorder.pruning import Rule, rules
 from webapp.recorder.results import EXACT, read_results
 from webapp.recorder.writer import write
-from webapp.states import LIVE, READY_RANK, phase
+from webapp.runs.ids import first_id
+from webapp.runs.merge import Facts
+from webapp.runs.states import LIVE, READY_RANK, phase
 from webapp.text import NAME_MAX, clean
 
 COUNT: Final = 500

@@ -10,11 +10,11 @@ from typing import Any, Final
 from celery import Celery
 from sqlalchemy import Engine, Row, or_, select
 
-from webapp.merge import Facts
 from webapp.queries import runs
 from webapp.recorder.results import read_results
 from webapp.recorder.writer import write
-from webapp.states import LIVE, READY_RANK
+from webapp.runs.merge import Facts
+from webapp.runs.states import LIVE, READY_RANK
 
 BATCH: Final = 500
 """Most runs looked at in one turn; with more live runs than that, they take turns."""

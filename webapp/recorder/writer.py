@@ -11,16 +11,17 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine, Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from webapp import index, spans
-from webapp.executions import is_new, is_of_another
-from webapp.ids import new_id
+from webapp import index
 from webapp.known import Known
-from webapp.merge import Facts, merge_into
 from webapp.models import Cancel
 from webapp.queries import bump, runs
 from webapp.recorder import statements
 from webapp.recorder.statements import PLAIN
-from webapp.states import phase, rank_in_row
+from webapp.runs import durations
+from webapp.runs.executions import is_new, is_of_another
+from webapp.runs.ids import new_id
+from webapp.runs.merge import Facts, merge_into
+from webapp.runs.states import phase, rank_in_row
 from webapp.text import NAME_MAX
 
 cancels = Cancel.__table__
@@ -223,8 +224,8 @@ def row_of(facts: Facts) -> dict[str, Any]:
     values["doubt_at"], values["doubt"] = facts.get("doubt", (None, None))
     values["steps"] = _steps(facts)
     started_at, sent_at = values["started_at"], values["sent_at"]
-    values["run_order"] = spans.run_order(run_phase, state_at, started_at, values["runtime"])
-    values["wait_order"] = spans.wait_order(run_phase, sent_at, created_at, started_at)
+    values["run_order"] = durations.run_order(run_phase, state_at, started_at, values["runtime"])
+    values["wait_order"] = durations.wait_order(run_phase, sent_at, created_at, started_at)
     return values
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from webapp.checks import DEPTH_MAX, SIZE_MAX
+from webapp.runs.arguments import DEPTH_MAX, SIZE_MAX
 from webapp.signature import tagged
 from webapp.signature.nodes import WrongError
 

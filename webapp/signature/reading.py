@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from enum import Enum
 from typing import Any, Final
 
-from webapp.checks import SIZE_MAX
+from webapp.runs.arguments import SIZE_MAX
 from webapp.signature import plain, saying, tagged, typed
 from webapp.signature.checking import Checker
 from webapp.signature.fields import Field, Form

@@ -13,9 +13,10 @@ from urllib.parse import quote, urlencode
 from celery import Celery
 from sqlalchemy import Row
 
-from webapp import fmt, spans
-from webapp.merge import STORED
-from webapp.states import DOUBTS, is_settled, look
+from webapp import fmt
+from webapp.runs import durations
+from webapp.runs.merge import STORED
+from webapp.runs.states import DOUBTS, is_settled, look
 from webapp.text import clean
 
 UNSENT: Final = {
@@ -191,12 +192,12 @@ def time_left(row: Row[Any], now: float) -> float | None:
 
 def waited(row: Row[Any]) -> float | None:
     """Return seconds from sending to the first start, or None while nobody knows."""
-    return spans.waited(row.sent_at, row.created_at, row.started_at)
+    return durations.waited(row.sent_at, row.created_at, row.started_at)
 
 
 def ran(row: Row[Any]) -> float | None:
     """Return seconds that a run took which has ended, or None for one that has not, or not that anybody knows."""
-    return None if row.state in DOUBTS else spans.ran(row.phase, row.state_at, row.started_at, row.runtime)
+    return None if row.state in DOUBTS else durations.ran(row.phase, row.state_at, row.started_at, row.runtime)
 
 
 @dataclass(frozen=True, slots=True)

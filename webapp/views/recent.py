@@ -10,10 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, text
 
 from webapp.filters import Filter
-from webapp.ids import first_id
 from webapp.listing import page
 from webapp.queries import runs
-from webapp.states import FAILURE
+from webapp.runs.ids import first_id
+from webapp.runs.states import FAILURE
 from webapp.views.present import Moment, run_path
 
 DAY: Final = 86_400.0

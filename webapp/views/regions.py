@@ -19,7 +19,7 @@ from webapp.filters import Filter
 from webapp.limits import time_limit
 from webapp.listing import NEW_CAP, Page
 from webapp.queries import Environment
-from webapp.states import GROUPS, LIVE, look
+from webapp.runs.states import GROUPS, LIVE, look
 from webapp.views import drawn, ledger
 from webapp.views.numbers import ids
 

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Row, select
 
 from webapp import fmt, workflow
 from webapp.again import executions, related
-from webapp.allowed import allowed, may_give_back
 from webapp.models import Cancel
 from webapp.queries import Environment, pool_of
-from webapp.states import DOUBTS, is_settled
+from webapp.runs.actions import allowed, may_give_back
+from webapp.runs.states import DOUBTS, is_settled
 from webapp.views import present
 from webapp.views.present import Moment, run_path
 

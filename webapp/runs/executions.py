@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from webapp.merge import Facts
-from webapp.states import IGNORED_RANK, READY_RANK, STORED
+from webapp.runs.merge import Facts
+from webapp.runs.states import IGNORED_RANK, READY_RANK, STORED
 
 ASTRAY: Final = 60.0
 """Seconds by which the clocks of two machines may differ."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from webapp.states import UNSENT, is_settled
+from webapp.runs.states import UNSENT, is_settled
 
 CANCEL, TERMINATE, SEND, AGAIN = "cancel", "terminate", "send", "again"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from webapp.states import LIVE
+from webapp.runs.states import LIVE
 
 NOW_FIRST: Final = 1e12
 """Larger than any duration in seconds: what still waits or runs comes before what is over, the oldest first."""
