@@ -18,12 +18,12 @@ from webapp.celery_app import is_ours
 from webapp.destinations import SHIPPED, choose
 from webapp.errors import NotAllowedError
 from webapp.filters import Filter
+from webapp.forms.infer import infer
 from webapp.listing import page
 from webapp.models import TaskSchema
 from webapp.outbox import queue_of
 from webapp.queries import LIVE_TASKS, runs, worker_tasks
 from webapp.runs.merge import STORED
-from webapp.signature.guessing import infer
 from webapp.signature.schema import schema_of
 from webapp.text import tidy
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from webapp.signature import preview
+from webapp.forms import preview
 from webapp.text import clean
 
 

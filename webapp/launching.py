@@ -19,13 +19,13 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.destinations import with_queue
 from webapp.errors import BrokerError, RefusedError, UnexplainedError
 from webapp.extensions import db
+from webapp.forms.json_schema import WrongError
+from webapp.forms.json_values import untagged
 from webapp.known import Known
 from webapp.outbox import Message, delivered_before, new_row, queue_of, send, take
 from webapp.queries import bump, database_time, runs
 from webapp.redis_keys import check_queue
 from webapp.runs.arguments import check_arguments, exact_json
-from webapp.signature.nodes import WrongError
-from webapp.signature.tagged import untagged
 from webapp.text import NAME_MAX
 
 SAME_SECONDS: Final = 30.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from webapp.signature.formats import moment, span, whole
-from webapp.signature.nodes import WrongError
+from webapp.forms.formats import moment, span, whole
+from webapp.forms.json_schema import WrongError
 from webapp.text import NAME_MAX, clean
 
 FIELDS: Final = ("queue", "countdown", "eta", "expires", "priority", "note")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from webapp.errors import RefusedError
+from webapp.forms.formats import number
 from webapp.runs.arguments import DEPTH_MAX, SIZE_MAX, check_arguments, exact_json
-from webapp.signature.formats import number
 from webapp.text import clean, cut, tidy
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tests.unit.test_signature_kinds import takes
-from webapp.signature.fields import form_of
-from webapp.signature.formats import span
-from webapp.signature.reading import read
+from webapp.forms.fields import form_of
+from webapp.forms.formats import span
+from webapp.forms.parse import read
 from webapp.signature.schema import schema_of
 
 NOON = datetime(2024, 1, 1, 12)  # noqa: DTZ001

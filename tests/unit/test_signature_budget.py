@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from webapp.signature.calls import read_raw
-from webapp.signature.checking import PATTERNS_MAX
-from webapp.signature.fields import OPTIONS_MAX, form_of
-from webapp.signature.patterns import SIZE_MAX, size_of
-from webapp.signature.reading import read
+from webapp.forms.calls import read_raw
+from webapp.forms.fields import OPTIONS_MAX, form_of
+from webapp.forms.parse import read
+from webapp.forms.patterns import SIZE_MAX, size_of
+from webapp.forms.validate import PATTERNS_MAX
 
 
 def described(*nodes: Any, **defs: Any) -> dict[str, Any]:

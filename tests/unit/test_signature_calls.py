@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from webapp.signature.calls import fill, raw_of, read_raw
-from webapp.signature.fields import Field, Form, form_of
-from webapp.signature.guessing import infer
-from webapp.signature.preview import preview
-from webapp.signature.reading import read
+from webapp.forms.calls import fill, raw_of, read_raw
+from webapp.forms.fields import Field, Form, form_of
+from webapp.forms.infer import infer
+from webapp.forms.parse import read
+from webapp.forms.preview import preview
 from webapp.signature.schema import schema_of
 
 

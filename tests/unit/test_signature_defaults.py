@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from webapp.signature.calls import fill, read_raw, submitted_of
-from webapp.signature.fields import form_of
-from webapp.signature.reading import read
+from webapp.forms.calls import fill, read_raw, submitted_of
+from webapp.forms.fields import form_of
+from webapp.forms.parse import read
 from webapp.signature.schema import schema_of
 
 

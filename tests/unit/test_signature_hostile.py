@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from kombu.utils.json import dumps, loads
 
 from tests.unit.test_signature_kinds import CASES, takes
+from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
+from webapp.forms.controls import scalar_kind
+from webapp.forms.fields import FIELDS_MAX, Form, form_of
+from webapp.forms.infer import infer
+from webapp.forms.labels import advice, words
+from webapp.forms.parse import read
+from webapp.forms.preview import preview
 from webapp.runs.arguments import DEPTH_MAX, check_arguments
-from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
-from webapp.signature.controls import scalar_kind
-from webapp.signature.fields import FIELDS_MAX, Form, form_of
-from webapp.signature.guessing import infer
-from webapp.signature.preview import preview
-from webapp.signature.reading import read
-from webapp.signature.saying import advice, words
 from webapp.signature.schema import schema_of
 
 

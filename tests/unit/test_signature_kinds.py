@@ -30,9 +30,9 @@ import pytest
 from kombu.utils.json import dumps, loads
 from pydantic import UUID4, AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, PositiveInt
 
-from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
-from webapp.signature.fields import form_of
-from webapp.signature.reading import Given, read
+from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
+from webapp.forms.fields import form_of
+from webapp.forms.parse import Given, read
 from webapp.signature.schema import PUBLISHED_MAX, schema_of
 
 

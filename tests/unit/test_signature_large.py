@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.test_signature_hostile import published
 from tests.unit.test_signature_kinds import takes
+from webapp.forms.calls import fill, raw_of, read_raw
+from webapp.forms.fields import form_of
+from webapp.forms.parse import read
 from webapp.runs.arguments import SIZE_MAX
-from webapp.signature.calls import fill, raw_of, read_raw
-from webapp.signature.fields import form_of
-from webapp.signature.reading import read
 from webapp.signature.schema import schema_of
 
 Many = IntEnum("Many", {f"NUMBER_{n}": n for n in range(400)})  # type: ignore[misc]

@@ -17,9 +17,9 @@ from celery import Celery, Task
 from kombu.utils.json import dumps, loads
 from pydantic import BaseModel, Field
 
-from webapp.signature import tagged
-from webapp.signature.fields import form_of
-from webapp.signature.reading import read
+from webapp.forms import json_values
+from webapp.forms.fields import form_of
+from webapp.forms.parse import read
 from webapp.signature.schema import PUBLISHED_MAX, schema_of
 
 STAMPS = [
@@ -271,10 +271,10 @@ def test_tasks_of_celery() -> None:
 
 
 @pytest.mark.parametrize("stamp", STAMPS, ids=repr)
-def test_tags_are_exactly_those_of_kombu(stamp: tagged.Stamp) -> None:
-    written = tagged.write(stamp)
+def test_tags_are_exactly_those_of_kombu(stamp: json_values.Stamp) -> None:
+    written = json_values.write(stamp)
     assert written == json.loads(dumps(stamp))
-    assert loads(json.dumps(written)) == stamp == tagged.read(written)
+    assert loads(json.dumps(written)) == stamp == json_values.read(written)
 
 
 def test_conversions_are_told() -> None:

@@ -16,11 +16,11 @@ import typing_extensions
 from pydantic import BaseModel
 
 from tests.unit.test_signature_kinds import takes
-from webapp.signature.calls import fill, raw_of, read_raw, submitted_of
-from webapp.signature.fields import Form, form_of
-from webapp.signature.reading import read
+from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
+from webapp.forms.fields import Form, form_of
+from webapp.forms.json_values import write
+from webapp.forms.parse import read
 from webapp.signature.schema import schema_of
-from webapp.signature.tagged import write
 
 
 class Row(BaseModel):

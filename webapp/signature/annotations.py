@@ -19,8 +19,8 @@ from pydantic import PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import CoreSchema, core_schema
 
-from webapp.signature.nodes import DECIMAL_PLACES, DIGITS, NAMES, Schema
-from webapp.signature.plain import shown
+from webapp.forms.json_schema import DECIMAL_PLACES, DIGITS, NAMES, Schema
+from webapp.forms.strict_json import shown
 
 UNKNOWN: Final = {"x-unknown": True}
 """The schema of a type that nobody can describe, inside of one that can be described."""

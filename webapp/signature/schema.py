@@ -8,12 +8,12 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
+from webapp.forms.description import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, VERSION
+from webapp.forms.json_schema import LIKE, Schema, without_null
+from webapp.forms.json_values import described
+from webapp.forms.strict_json import same
 from webapp.signature import docstrings
 from webapp.signature.annotations import schemas_of
-from webapp.signature.nodes import LIKE, Schema, without_null
-from webapp.signature.plain import same
-from webapp.signature.shape import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, VERSION
-from webapp.signature.tagged import described
 
 PUBLISHED_MAX: Final = 32 * 1024
 """Largest JSON of a description, in bytes; a larger one is reduced to the names of the parameters."""

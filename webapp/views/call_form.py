@@ -17,14 +17,14 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import NotAllowedError, RefusedError
 from webapp.filters import known_zone, zone_of
 from webapp.fmt import short_name
+from webapp.forms.calls import fill, raw_of, read_raw
+from webapp.forms.fields import Field, Form, form_of
+from webapp.forms.parse import Reading, read
+from webapp.forms.preview import preview
 from webapp.known import offered
 from webapp.options import Options, read_options
 from webapp.presets import presets_of
 from webapp.redis_keys import check_queue
-from webapp.signature.calls import fill, raw_of, read_raw
-from webapp.signature.fields import Field, Form, form_of
-from webapp.signature.preview import preview
-from webapp.signature.reading import Reading, read
 from webapp.text import NAME_MAX, clean
 from webapp.views.present import clip
 from webapp.views.reading import reading

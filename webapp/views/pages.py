@@ -14,10 +14,10 @@ from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
+from webapp.forms.fields import Form, form_of
+from webapp.forms.parse import read
 from webapp.known import offered
 from webapp.launching import launch
-from webapp.signature.fields import Form, form_of
-from webapp.signature.reading import read
 from webapp.signature.schema import schema_of
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean

@@ -13,10 +13,10 @@ from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.fmt import short_name
+from webapp.forms.parse import read
 from webapp.launching import launch
 from webapp.options import Options, read_options
 from webapp.presets import remove, save
-from webapp.signature.reading import read
 from webapp.text import clean, tidy
 from webapp.views import call_form, recent
 from webapp.views.call_form import Typed

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from webapp.forms import json_values
+from webapp.forms.json_schema import WrongError
 from webapp.runs.arguments import DEPTH_MAX, SIZE_MAX
-from webapp.signature import tagged
-from webapp.signature.nodes import WrongError
 
 NO_TAG: Final = (
     "A dictionary with the keys __type__ and __value__ has a meaning of its own on the way to the worker. "
@@ -111,7 +111,7 @@ def shown(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        return tagged.described(value)
+        return json_values.described(value)
 
 
 def _dictionary(pairs: list[tuple[str, Any]], tags: bool) -> dict[str, Any]:
@@ -120,10 +120,10 @@ def _dictionary(pairs: list[tuple[str, Any]], tags: bool) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise WrongError(f"The key {json.dumps(twice)} is given twice. Give each key once.")
-    if tagged.is_tagged(made):
+    if json_values.is_tagged(made):
         if not tags:
             raise WrongError(NO_TAG)
-        return tagged.write(tagged.read(made))
+        return json_values.write(json_values.read(made))
     return made
 
 

@@ -7,8 +7,8 @@ from datetime import tzinfo
 from functools import partial
 from typing import Any, Final
 
-from webapp.signature import bounds, formats, patterns, saying, tagged
-from webapp.signature.nodes import BINARY, Schema, WrongError, as_number, as_text
+from webapp.forms import bounds, formats, json_values, labels, patterns
+from webapp.forms.json_schema import BINARY, Schema, WrongError, as_number, as_text
 
 Defs = Mapping[str, Any]
 
@@ -23,20 +23,20 @@ def check_amount(count: int, node: Schema, keyword: str, thing: str) -> None:
     """Raise ``WrongError`` when a schema wants more or fewer characters, items or keys."""
     least, most = as_number(node.get(f"min{keyword}")), as_number(node.get(f"max{keyword}"))
     if (least is not None and count < least) or (most is not None and count > most):
-        allowed = "".join(saying.amount(node, keyword, thing)) or "another number of them"
+        allowed = "".join(labels.amount(node, keyword, thing)) or "another number of them"
         raise WrongError(f"This has {count:,} {thing}{'' if count == 1 else 's'}; it must have {allowed}.")
 
 
 def _integer(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongError("This is not a whole number. ", partial(saying.advice, node, defs))
+        raise WrongError("This is not a whole number. ", partial(labels.advice, node, defs))
     bounds.check_number(value, node, defs)
     return value
 
 
 def _number(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int | float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongError("This is not a number. ", partial(saying.advice, node, defs))
+        raise WrongError("This is not a number. ", partial(labels.advice, node, defs))
     bounds.check_number(value, node, defs)
     return value
 
@@ -46,7 +46,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
     if form in ("decimal", "duration") and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise WrongError("This is not a text. ", partial(saying.advice, node, defs))
+        raise WrongError("This is not a text. ", partial(labels.advice, node, defs))
     if form == "duration":
         seconds = formats.span(value)
         bounds.check_time(seconds, form, node)
@@ -55,15 +55,15 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
         exact = formats.decimal(value)
         bounds.check_number(exact, node, defs)
         bounds.check_digits(exact, node)
-        return tagged.write(exact)
+        return json_values.write(exact)
     if form in _READERS:
         read = _READERS[form](value, None if node.get("x-naive") is True else zone)
         bounds.check_time(read, form, node)
-        return tagged.write(read)
+        return json_values.write(read)
     if form in BINARY:
         octets = formats.octets(value)
         check_amount(len(octets), node, "Length", "byte")
-        return tagged.write(octets)
+        return json_values.write(octets)
     check_amount(len(value), node, "Length", "character")
     pattern = as_text(node.get("pattern"))
     if pattern and not patterns.fits(pattern, value):
@@ -71,7 +71,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
     return value
 
 
-_READERS: Final[dict[str, Callable[[str, tzinfo | None], tagged.Stamp]]] = {
+_READERS: Final[dict[str, Callable[[str, tzinfo | None], json_values.Stamp]]] = {
     "date": lambda text, _: formats.day(text),
     "date-time": formats.moment,
     "time": lambda text, _: formats.clock(text),

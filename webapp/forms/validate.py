@@ -9,8 +9,8 @@ from datetime import UTC, tzinfo
 from functools import partial
 from typing import Any, Final
 
-from webapp.signature import formats, plain, saying, scalars, tagged
-from webapp.signature.nodes import (
+from webapp.forms import formats, json_values, labels, scalars, strict_json
+from webapp.forms.json_schema import (
     Definitions,
     IntricateError,
     Schema,
@@ -123,7 +123,7 @@ class Checker:
     def _first_that_fits(self, value: Any, known: Known, where: str, depth: int) -> Any:
         likely: list[WrongError] = []
         # What has a tag was a text.
-        seen = "" if self.exact and tagged.is_tagged(value) else value
+        seen = "" if self.exact and json_values.is_tagged(value) else value
         kind = type(seen)
         if kind not in known.fitting:
             known.fitting[kind] = [choice for choice in known.choices if _may_fit(seen, choice)]
@@ -137,7 +137,7 @@ class Checker:
         self._spend(FAILED_COST if isinstance(seen, list | dict) else 0)
         if len(likely) == 1:
             raise likely[0]
-        raise _wrong(where, "This must be ", partial(saying.words, {"anyOf": known.choices}, self.defs), ".")
+        raise _wrong(where, "This must be ", partial(labels.words, {"anyOf": known.choices}, self.defs), ".")
 
     def _discriminated(self, value: Any, node: Schema) -> object:
         """Return the alternative that a dictionary names itself, where the schema says by which key."""
@@ -158,8 +158,8 @@ class Checker:
                 known.allowed = frozenset(map(mark, choices))
             if mark(value) in known.allowed:
                 return value
-            raise _wrong(where, "This is none of the choices. ", partial(saying.advice, node, self.defs))
-        if self.exact and tagged.is_tagged(value) and name not in ("array", "object"):
+            raise _wrong(where, "This is none of the choices. ", partial(labels.advice, node, self.defs))
+        if self.exact and json_values.is_tagged(value) and name not in ("array", "object"):
             return self._tagged(value, node, where)
         if name == "array" or (not name and isinstance(value, list)):
             return self._list(value, node, where, depth)
@@ -170,7 +170,7 @@ class Checker:
         return self._scalar(value, value, node, where)
 
     def _tagged(self, value: dict[str, Any], node: Schema, where: str) -> Any:
-        text = tagged.text_of(tagged.read(value))
+        text = json_values.text_of(json_values.read(value))
         return self._scalar(text, value, node, where) if as_text(node.get("type")) else value
 
     def _scalar(self, value: Any, given: Any, node: Schema, where: str) -> Any:
@@ -183,9 +183,10 @@ class Checker:
             settled = scalars.settle(value, node, self.defs, self.zone)
         except WrongError as fault:
             raise _wrong(where, *fault.args) from None
-        if self.exact and not plain.same(settled, given):
-            said = partial(saying.words, node, self.defs)
-            raise _wrong(where, "this would not arrive as ", said, ". Write ", lambda: plain.shown(settled)[:300], ".")
+        if self.exact and not strict_json.same(settled, given):
+            said = partial(labels.words, node, self.defs)
+            written = partial(strict_json.shown, settled)
+            raise _wrong(where, "this would not arrive as ", said, ". Write ", lambda: written()[:300], ".")
         return settled
 
     def _amount(self, count: int, node: Schema, keyword: str, thing: str, where: str) -> None:
@@ -197,7 +198,7 @@ class Checker:
     def check_items(self, items: list[Any], node: Schema, where: str = "") -> None:
         """Raise ``WrongError`` when a list of items that are all right has too many of them, or one twice."""
         self._amount(len(items), node, "Items", "item", where)
-        if node.get("uniqueItems") is True and len({plain.shown(item) for item in items}) < len(items):
+        if node.get("uniqueItems") is True and len({strict_json.shown(item) for item in items}) < len(items):
             raise _wrong(where, "An item is given twice. Give each item once.")
 
     def _list(self, value: Any, node: Schema, where: str, depth: int) -> list[Any]:
@@ -213,7 +214,7 @@ class Checker:
         return settled
 
     def _dictionary(self, value: Any, node: Schema, where: str, depth: int) -> dict[str, Any]:
-        if not isinstance(value, dict) or (self.exact and tagged.is_tagged(value)):
+        if not isinstance(value, dict) or (self.exact and json_values.is_tagged(value)):
             raise _wrong(where, 'This must be a dictionary, such as {"name": "Ada"}.')
         self._amount(len(value), node, "Properties", "key", where)
         known, other = as_node(node.get("properties")), node.get("additionalProperties")

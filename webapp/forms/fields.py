@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from webapp.signature import plain, saying
-from webapp.signature.controls import Option, is_long, may_be_empty, options_of, scalar_kind
-from webapp.signature.nodes import (
+from webapp.forms import labels, strict_json
+from webapp.forms.controls import Option, is_long, may_be_empty, options_of, scalar_kind
+from webapp.forms.description import ARGS, KWARGS, Parameter, default_text, shape_of
+from webapp.forms.json_schema import (
     Definitions,
     Schema,
     WrongError,
@@ -21,7 +22,6 @@ from webapp.signature.nodes import (
     resolved,
     without_null,
 )
-from webapp.signature.shape import ARGS, KWARGS, Parameter, default_text, shape_of
 from webapp.text import tidy
 
 GROUPS_MAX: Final = 6
@@ -142,7 +142,7 @@ class _Builder:
             self.options += len(chosen(here) or ())
             kind = kind if self.options <= OPTIONS_MAX else "json"
         # A group names its keys by its fields.
-        said = saying.words(node, self.defs, depth=int(kind == "json"))
+        said = labels.words(node, self.defs, depth=int(kind == "json"))
         title = as_text(as_node(node).get("title"))
         options = options_of(here) if kind == "choice" else ()
         return Field(
@@ -152,7 +152,7 @@ class _Builder:
             kind,
             here,
             label=(tidy(title) or name) if title else tidy(name) or "",
-            type_text=tidy(saying.typing_words(kind, here, said, self.defs), 2_000) or "",
+            type_text=tidy(labels.typing_words(kind, here, said, self.defs), 2_000) or "",
             required=required or _is_needed(passed, here),
             default=next((option.label for option in options if option.text == default), default),
             help=note,
@@ -172,7 +172,7 @@ class _Builder:
             return "long" if is_long(name, node, note) else "text"
         if single:
             return single
-        if saying.is_listed(node):
+        if labels.is_listed(node):
             item = resolved(node.get("items"), self.defs)
             return "lines" if len(members(item, self.defs)) == 1 and scalar_kind(item) else "json"
         if node.get("type") == "object":
@@ -211,7 +211,7 @@ def _is_needed(passed: str, node: Schema) -> bool:
 
 def _mark(node: Schema) -> str:
     """Return what tells whether a group stands inside itself: the names and types of its values."""
-    return plain.shown(node.get("properties"))
+    return strict_json.shown(node.get("properties"))
 
 
 def _escaped(name: str) -> str:

@@ -8,10 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from webapp.signature import formats, plain, saying, tagged
-from webapp.signature.checking import Checker, Known, is_like, mark
-from webapp.signature.controls import options_of, scalar_kind
-from webapp.signature.nodes import (
+from webapp.forms import formats, json_values, labels, strict_json
+from webapp.forms.controls import options_of, scalar_kind
+from webapp.forms.json_schema import (
     Schema,
     WrongError,
     chosen,
@@ -20,6 +19,7 @@ from webapp.signature.nodes import (
     members,
     resolved,
 )
+from webapp.forms.validate import Checker, Known, is_like, mark
 
 _YES: Final = ("true", "yes", "on", "1")
 _NO: Final = ("false", "no", "off", "0")
@@ -53,19 +53,19 @@ def text_of(kind: str, value: Any, node: Schema, checker: Checker) -> str:
     if kind == "choice":
         return _with_options(node, checker).texts.get(mark(value), _single(value))
     if kind in ("json", "union"):
-        bare = tagged.untagged(value)
-        quoted = plain.written(bare)
+        bare = json_values.untagged(value)
+        quoted = strict_json.written(bare)
         if not isinstance(bare, str):
             return quoted
-        ways = (bare, quoted, tagged.encoded(value))
+        ways = (bare, quoted, json_values.encoded(value))
         safe = (text for text in ways if text.strip() and _comes_back(kind, text, value, node, checker))
         return next(safe, bare if kind == "union" else quoted)
     return _single(value)
 
 
 def _single(value: Any) -> str:
-    if tagged.is_tagged(value):
-        return tagged.text_of(tagged.read(value))
+    if json_values.is_tagged(value):
+        return json_values.text_of(json_values.read(value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -80,7 +80,7 @@ def _scalar(kind: str, text: str, node: Schema, checker: Checker) -> Any:
     except WrongError as fault:
         # The example has to be within the bounds of this very field.
         said, found, _ = str(fault).partition(" Type ")
-        raise WrongError(f"{said} {saying.advice(node, checker.defs)}" if found else said) from None
+        raise WrongError(f"{said} {labels.advice(node, checker.defs)}" if found else said) from None
     return text.replace("\r\n", "\n") if kind in ("text", "long") else text
 
 
@@ -95,7 +95,7 @@ def _choice(text: str, node: Schema, checker: Checker) -> Any:
     for value in (True, False):
         if word in (_YES if value else _NO) and any(option is value for option in known.options.values()):
             return value
-    raise WrongError(f"This is none of the choices. {saying.advice(node, checker.defs)}")
+    raise WrongError(f"This is none of the choices. {labels.advice(node, checker.defs)}")
 
 
 def _with_options(node: Schema, checker: Checker) -> Known:
@@ -132,13 +132,13 @@ def _union(text: str, node: Schema, checker: Checker) -> Any:
             return value_of(scalar_kind(part) or "json", text, part, checker)
         except WrongError:
             continue
-    raise WrongError(f"This must be {saying.words(node, checker.defs)}.")
+    raise WrongError(f"This must be {labels.words(node, checker.defs)}.")
 
 
 def _comes_back(kind: str, text: str, value: Any, node: Schema, checker: Checker) -> bool:
     """Tell whether a text would be read as the value that it stands for."""
     try:
-        return plain.same(value_of(kind, text, node, checker), value)
+        return strict_json.same(value_of(kind, text, node, checker), value)
     except WrongError:
         return False
 
@@ -197,8 +197,8 @@ def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
     item = _Item.of(node.get("items"), checker)
     if text.strip().startswith("[") and not is_plain_text(item.node):
         try:
-            return list(checker.settle(plain.parse(text), node))
-        except plain.NotJsonError as fault:
+            return list(checker.settle(strict_json.parse(text), node))
+        except strict_json.NotJsonError as fault:
             if not fault.more:
                 raise
     values = []
@@ -214,7 +214,7 @@ def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
 def _pairs(text: str, node: Schema, checker: Checker) -> dict[str, Any]:
     item = _Item.of(node.get("additionalProperties"), checker)
     if text.strip().startswith("{"):
-        return dict(checker.settle(plain.parse(text), node))
+        return dict(checker.settle(strict_json.parse(text), node))
     values: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -226,8 +226,8 @@ def _pairs(text: str, node: Schema, checker: Checker) -> dict[str, Any]:
             values[name] = item.read(rest)
         except WrongError as fault:
             raise WrongError(f"Line {number}: {fault}") from None
-    if tagged.is_tagged(values):
-        raise WrongError(plain.NO_TAG)
+    if json_values.is_tagged(values):
+        raise WrongError(strict_json.NO_TAG)
     return values
 
 
@@ -260,9 +260,9 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
     if like == "string" and not meant:
         return text.replace("\r\n", "\n")
     try:
-        value = plain.parse(_PYTHON.get(bare, text))
-    except plain.NotJsonError as fault:
-        if meant and not (fault.more and listed and saying.is_listed(node)):
+        value = strict_json.parse(_PYTHON.get(bare, text))
+    except strict_json.NotJsonError as fault:
+        if meant and not (fault.more and listed and labels.is_listed(node)):
             raise
         if like:
             return _unquoted_like(text, like, checker)
@@ -270,12 +270,12 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
         try:
             return checker.settle(value, node)
         except WrongError as fault:
-            if listed and saying.is_listed(node) and _is_item(value, node, checker.defs):
+            if listed and labels.is_listed(node) and _is_item(value, node, checker.defs):
                 with suppress(WrongError):
                     return checker.settle([value], node)
             if meant:
                 raise fault from None
-    if listed and saying.is_listed(node):
+    if listed and labels.is_listed(node):
         return value_of("lines", text, node, checker)
     if listed and node.get("type") == "object":
         return value_of("pairs", text, node, checker)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
-from webapp.signature import tagged
-from webapp.signature.nodes import Schema
-from webapp.signature.shape import KEYWORD, POSITIONAL, VERSION
+from webapp.forms import json_values
+from webapp.forms.description import KEYWORD, POSITIONAL, VERSION
+from webapp.forms.json_schema import Schema
 
 EXAMPLES_MAX: Final = 50
 """Most past calls looked at."""
@@ -72,7 +72,7 @@ def _shared(values: list[Any], depth: int) -> Schema:
 
 
 def _shared_type(values: list[Any], depth: int) -> Schema:
-    if all(tagged.is_tagged(value) for value in values):
+    if all(json_values.is_tagged(value) for value in values):
         names = {_FORMATS.get(str(value["__type__"]), str(value["__type__"])) for value in values}
         return {"type": "string", "format": names.pop()} if len(names) == 1 else {}
     kinds = {type(value) for value in values}
@@ -93,7 +93,7 @@ def _shared_dictionary(values: list[dict[str, Any]], depth: int) -> Schema:
     """Return named values where all dictionaries have the same few keys; keys that vary are data, not names."""
     keys = list(values[0])
     same = len(values) > 1 and 0 < len(keys) <= PARTS_MAX and all(value.keys() == values[0].keys() for value in values)
-    if same and not any(tagged.is_tagged(value) for value in values):
+    if same and not any(json_values.is_tagged(value) for value in values):
         properties = {key: _shared([value[key] for value in values], depth + 1) for key in keys}
         return {"type": "object", "properties": properties, "required": keys, "additionalProperties": False}
     return {"type": "object"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from keyword import iskeyword
 from typing import Any
 
-from webapp.signature import tagged
-from webapp.signature.nodes import WrongError
+from webapp.forms import json_values
+from webapp.forms.json_schema import WrongError
 
 
 def preview(name: str, args: list[Any], kwargs: dict[str, Any], options: Mapping[str, Any]) -> str:
@@ -35,19 +35,19 @@ def python(value: Any) -> str:
 
 
 def _python(value: Any) -> str:
-    if tagged.is_tagged(value):
+    if json_values.is_tagged(value):
         try:
-            return _qualified(tagged.read(value))
+            return _qualified(json_values.read(value))
         except WrongError:
             return repr(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_python(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_python, value)) + "]"
-    return _qualified(value) if isinstance(value, tagged.Stamp) else repr(value)
+    return _qualified(value) if isinstance(value, json_values.Stamp) else repr(value)
 
 
-def _qualified(value: tagged.Stamp) -> str:
+def _qualified(value: json_values.Stamp) -> str:
     """Return a value with the module of its class; ``datetime`` writes it by itself."""
     module = {"Decimal": "decimal.", "UUID": "uuid."}.get(type(value).__name__, "")
     return f"{module}{value!r}"

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from webapp.signature.nodes import WrongError
-from webapp.signature.tagged import finite
+from webapp.forms.json_schema import WrongError
+from webapp.forms.json_values import finite
 
 NUMBER_MAX: Final = 1000
 """Most characters accepted for a number; Python refuses whole numbers of more than 4,300 digits."""

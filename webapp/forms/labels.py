@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from webapp.signature.controls import options_of
-from webapp.signature.nodes import (
+from webapp.forms.controls import options_of
+from webapp.forms.json_schema import (
     DECIMAL_PLACES,
     DIGITS,
     Schema,

@@ -8,12 +8,12 @@ from datetime import UTC, tzinfo
 from enum import Enum
 from typing import Any, Final
 
+from webapp.forms import json_values, labels, strict_json, values
+from webapp.forms.description import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL
+from webapp.forms.fields import Field, Form
+from webapp.forms.json_schema import WrongError
+from webapp.forms.validate import Checker
 from webapp.runs.arguments import SIZE_MAX
-from webapp.signature import plain, saying, tagged, typed
-from webapp.signature.checking import Checker
-from webapp.signature.fields import Field, Form
-from webapp.signature.nodes import WrongError
-from webapp.signature.shape import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL
 
 Submitted = Mapping[str, Sequence[str]]
 
@@ -61,9 +61,9 @@ def read(form: Form, submitted: Submitted, zone: tzinfo = UTC) -> Reading:
     call = Call()
     placed = tuple(call.place(top, value) for top, (_, value) in zip(fields, pairs, strict=True))
     filled = replace(form, fields=placed)
-    if tagged.is_tagged(call.kwargs):
-        errors.append(plain.NO_TAG)
-    if not filled.wrong and len(plain.shown([call.args, call.kwargs])) > SIZE_MAX:
+    if json_values.is_tagged(call.kwargs):
+        errors.append(strict_json.NO_TAG)
+    if not filled.wrong and len(strict_json.shown([call.args, call.kwargs])) > SIZE_MAX:
         errors.append(f"All arguments together are too long; at most {SIZE_MAX:,} bytes can be sent.")
     return Reading(call.args, call.kwargs, filled, errors)
 
@@ -71,7 +71,7 @@ def read(form: Form, submitted: Submitted, zone: tzinfo = UTC) -> Reading:
 def _whole_errors(form: Form, submitted: Submitted) -> list[str]:
     known = {path for top in form.fields for item in top.walk() for path in (item.path, item.state_path)}
     strange = [name for name in submitted if name[:2] in ("p.", "s.") and name not in known]
-    errors = [f"This task has no field {plain.shown(name[2:][:100])}." for name in strange[:5]]
+    errors = [f"This task has no field {strict_json.shown(name[2:][:100])}." for name in strange[:5]]
     if sum(len(text) for texts in submitted.values() for text in texts) > SIZE_MAX:
         errors.append(f"What was typed is too long; at most {SIZE_MAX:,} characters can be sent.")
     return errors
@@ -103,10 +103,10 @@ def _value(item: Field, checker: Checker) -> Any:
             raise WrongError("Something is typed although None or empty is chosen. Clear one of the two.")
         return _from_state(item, checker)
     if not blank:
-        plain.check_size(item.value)
-        return typed.value_of(item.kind, item.value, item.schema, checker)
+        strict_json.check_size(item.value)
+        return values.value_of(item.kind, item.value, item.schema, checker)
     if item.required:
-        raise WrongError(f"This is needed. {saying.advice(item.schema, checker.defs)}")
+        raise WrongError(f"This is needed. {labels.advice(item.schema, checker.defs)}")
     return Given.NOT
 
 
@@ -130,7 +130,7 @@ def _group(item: Field, submitted: Submitted, checker: Checker) -> tuple[Field, 
     pairs = [read_field(child, submitted, checker) for child in item.children]
     filled = replace(item, children=tuple(child for child, _ in pairs))
     values = {child.name: value for child, value in pairs if value is not Given.NOT}
-    return (replace(filled, error=plain.NO_TAG), Given.NOT) if tagged.is_tagged(values) else (filled, values)
+    return (replace(filled, error=strict_json.NO_TAG), Given.NOT) if json_values.is_tagged(values) else (filled, values)
 
 
 def _is_touched(item: Field, submitted: Submitted) -> bool:
@@ -146,7 +146,7 @@ def _is_blank(kind: str, text: str) -> bool:
 def _bounded(item: Field, value: Any) -> Field:
     """Return the field, with an error when its value cannot be carried to a worker."""
     try:
-        plain.check(value)
+        strict_json.check(value)
     except WrongError as fault:
         return replace(item, error=str(fault))
     return item

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
 
-from webapp.signature.nodes import WrongError
+from webapp.forms.json_schema import WrongError
 
 Stamp = datetime | date | time | Decimal | UUID | bytes
 """What travels with a tag; a datetime is also a date, so it is always asked about first."""

@@ -8,8 +8,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from webapp.signature import formats, saying
-from webapp.signature.nodes import DECIMAL_PLACES, DIGITS, Schema, WrongError, as_count, as_number, as_text
+from webapp.forms import formats, labels
+from webapp.forms.json_schema import DECIMAL_PLACES, DIGITS, Schema, WrongError, as_count, as_number, as_text
 
 _TESTS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "minimum": lambda given, bound: given >= bound,
@@ -45,7 +45,7 @@ def check_number(value: int | float | Decimal, node: Schema, defs: Mapping[str, 
         # As a fraction of two, 0.1 is a little more than the decimal 0.1, which then were below itself.
         exact = Decimal(str(bound)) if isinstance(value, Decimal) else bound
         if not test(value, exact):
-            raise WrongError("This number is not allowed. ", partial(saying.advice, node, defs))
+            raise WrongError("This number is not allowed. ", partial(labels.advice, node, defs))
 
 
 def check_digits(value: Decimal, node: Schema) -> None:
@@ -58,7 +58,7 @@ def check_digits(value: Decimal, node: Schema) -> None:
     kinds = ("digit", "digit after the point", "digit before the point")
     for count, allowed, kind in zip(fewest, most, kinds, strict=True):
         if allowed is not None and count > allowed:
-            raise WrongError(f"This has too many digits; it may have at most {saying.counted(allowed, kind)}.")
+            raise WrongError(f"This has too many digits; it may have at most {labels.counted(allowed, kind)}.")
 
 
 def check_time(value: Any, form: str, node: Schema) -> None:
@@ -70,7 +70,7 @@ def check_time(value: Any, form: str, node: Schema) -> None:
         except WrongError:
             continue
         if bound is not None and not test(*_alike(value, bound)):
-            raise WrongError(f"This is not allowed; it must be {saying.PHRASES[keyword]} {text}.")
+            raise WrongError(f"This is not allowed; it must be {labels.PHRASES[keyword]} {text}.")
 
 
 def _alike(value: Any, bound: Any) -> tuple[Any, Any]:

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from webapp.signature.nodes import Schema, WrongError, as_node, as_text
-from webapp.signature.plain import shown
+from webapp.forms.json_schema import Schema, WrongError, as_node, as_text
+from webapp.forms.strict_json import shown
 from webapp.text import tidy
 
 VERSION: Final = 1

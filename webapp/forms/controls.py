@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from webapp.signature import plain
-from webapp.signature.nodes import NAMES, SCALARS, Schema, as_count, as_list, as_node, as_text, chosen
+from webapp.forms import strict_json
+from webapp.forms.json_schema import NAMES, SCALARS, Schema, as_count, as_list, as_node, as_text, chosen
 from webapp.text import tidy
 
 CHOICES_MAX: Final = 500
@@ -58,14 +58,14 @@ def options_of(node: Schema, most: int | None = None) -> tuple[Option, ...]:
     Where only the first few are wanted, ``most`` says how many.
     """
     values = (chosen(node) or [])[:most]
-    others = {plain.shown(value) for value in values if not isinstance(value, str)}
-    texts = [v if isinstance(v, str) and v.strip() and v not in others else plain.shown(v) for v in values]
+    others = {strict_json.shown(value) for value in values if not isinstance(value, str)}
+    texts = [v if isinstance(v, str) and v.strip() and v not in others else strict_json.shown(v) for v in values]
     return tuple(Option(text, value, _label(text, value, node)) for text, value in zip(texts, values, strict=True))
 
 
 def _label(text: str, value: Any, node: Schema) -> str:
     """Return the text of an option with the name that its value has in the code, such as "1 (LOW)"."""
-    name = tidy(as_text(as_node(node.get(NAMES)).get(plain.shown(value))))
+    name = tidy(as_text(as_node(node.get(NAMES)).get(strict_json.shown(value))))
     return f"{text} ({name})" if name else text
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from typing import Any
 
-from webapp.signature import plain, tagged, typed
-from webapp.signature.checking import Checker
-from webapp.signature.fields import Field, Form
-from webapp.signature.nodes import WrongError
-from webapp.signature.reading import EMPTY, NONE, Given, read_field
-from webapp.signature.shape import ARGS, KEYWORD, KWARGS, POSITIONAL
+from webapp.forms import json_values, strict_json, values
+from webapp.forms.description import ARGS, KEYWORD, KWARGS, POSITIONAL
+from webapp.forms.fields import Field, Form
+from webapp.forms.json_schema import WrongError
+from webapp.forms.parse import EMPTY, NONE, Given, read_field
+from webapp.forms.validate import Checker
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Filled:
 def raw_of(args: list[Any], kwargs: dict[str, Any]) -> str:
     """Return a call as the JSON that ``read_raw`` reads."""
     call = {"args": list(args), "kwargs": kwargs}
-    return plain.written(call, default=_written)
+    return strict_json.written(call, default=_written)
 
 
 def _written(value: Any) -> Any:
-    return tagged.write(value) if isinstance(value, tagged.Stamp) else tagged.described(value)
+    return json_values.write(value) if isinstance(value, json_values.Stamp) else json_values.described(value)
 
 
 def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict[str, Any], list[str]]:
@@ -40,7 +40,7 @@ def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict
     """
     try:
         # The outer dictionary, and the list and the dictionary inside it, are no part of any argument.
-        args, kwargs = _parts(plain.parse(text, tags=True, around=2))
+        args, kwargs = _parts(strict_json.parse(text, tags=True, around=2))
     except WrongError as fault:
         return [], {}, [str(fault)]
     if form.raw_only or form.guessed:
@@ -57,10 +57,10 @@ def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict
 
 def _parts(call: Any) -> tuple[list[Any], dict[str, Any]]:
     shape = 'Write {"args": [1, 2], "kwargs": {"name": "value"}}.'
-    if not isinstance(call, dict) or tagged.is_tagged(call) or call.keys() - {"args", "kwargs"}:
+    if not isinstance(call, dict) or json_values.is_tagged(call) or call.keys() - {"args", "kwargs"}:
         raise WrongError(f"This must be a dictionary with the keys args and kwargs. {shape}")
     args, kwargs = call.get("args", []), call.get("kwargs", {})
-    if not isinstance(args, list) or not isinstance(kwargs, dict) or tagged.is_tagged(kwargs):
+    if not isinstance(args, list) or not isinstance(kwargs, dict) or json_values.is_tagged(kwargs):
         raise WrongError(f"args must be a list and kwargs a dictionary. {shape}")
     return args, kwargs
 
@@ -97,7 +97,7 @@ def bind(form: Form, args: list[Any], kwargs: dict[str, Any]) -> tuple[dict[str,
         elif KWARGS in rest:
             others[name] = value
         else:
-            problems.append(f"The task has no parameter {plain.shown(name[:100])} that is given by name.")
+            problems.append(f"The task has no parameter {strict_json.shown(name[:100])} that is given by name.")
     if others:
         bound[rest[KWARGS]] = others
     return bound, problems
@@ -130,8 +130,9 @@ def _filled(item: Field, value: Any, checker: Checker) -> tuple[Field, list[str]
         reason = str(fault) if isinstance(fault, WrongError) else "It cannot be shown in a field."
         return replace(item, error=reason), [f"{item.name}: {reason}"]
     faults = [f"{inner.path[2:]}: {inner.error}" for inner in back.walk() if inner.error]
-    if not faults and again is not Given.NOT and not plain.same(again, value):
-        faults = [f"{item.name}: it was sent as {plain.shown(value)[:200]}, and is now {plain.shown(again)[:200]}."]
+    if not faults and again is not Given.NOT and not strict_json.same(again, value):
+        sent, now = strict_json.shown(value)[:200], strict_json.shown(again)[:200]
+        faults = [f"{item.name}: it was sent as {sent}, and is now {now}."]
     return back, faults
 
 
@@ -143,7 +144,7 @@ def show(item: Field, value: Any, checker: Checker) -> Field:
         return _shown_group(item, value, checker)
     if item.may_be_empty and value in ("", [], {}):
         return replace(item, state=EMPTY)
-    text = typed.text_of(item.kind, value, item.schema, checker)
+    text = values.text_of(item.kind, value, item.schema, checker)
     # An input of one line would lose the end of each line.
     kind = "long" if item.kind == "text" and "\n" in text else item.kind
     return replace(item, kind=kind, value=text)
@@ -151,9 +152,9 @@ def show(item: Field, value: Any, checker: Checker) -> Field:
 
 def _shown_group(item: Field, value: Any, checker: Checker) -> Field:
     if not isinstance(value, dict):
-        raise WrongError(f"This must be a dictionary; it was {plain.shown(value)[:200]}.")
+        raise WrongError(f"This must be a dictionary; it was {strict_json.shown(value)[:200]}.")
     if strange := [name for name in value if name not in {child.name for child in item.children}]:
-        raise WrongError(f"It has no field {plain.shown(strange[0])} any more.")
+        raise WrongError(f"It has no field {strict_json.shown(strange[0])} any more.")
     if not value and item.may_be_empty:
         return replace(item, state=EMPTY)
     children = (show(child, value[child.name], checker) if child.name in value else child for child in item.children)
