@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from webapp.redis_keys import STREAM
-from webapp.stream import FIELD, MARK
+from webapp.worker.events import FIELD, MARK
 
 WORKERS = tuple(f"celery@worker-{letter}" for letter in "abcd")
 TASK = "webapp.tasks.divide"

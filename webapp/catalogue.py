@@ -24,8 +24,8 @@ from webapp.models import TaskSchema
 from webapp.outbox import queue_of
 from webapp.queries import LIVE_TASKS, runs, worker_tasks
 from webapp.runs.merge import STORED
-from webapp.signature.schema import schema_of
 from webapp.text import tidy
+from webapp.worker.describe import schema_of
 
 log = logging.getLogger(__name__)
 

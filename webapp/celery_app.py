@@ -11,10 +11,10 @@ from celery import Celery, Task, signals
 from celery.app.defaults import DEFAULTS
 
 from webapp.config import CELERY_PREFIX
-from webapp.lease import hold
 from webapp.runs.arguments import check_arguments
-from webapp.signature.schema import schema_of
-from webapp.stream import LIMIT_OPTION, StreamEvents
+from webapp.worker.describe import schema_of
+from webapp.worker.events import LIMIT_OPTION, StreamEvents
+from webapp.worker.lease import hold
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -52,7 +52,7 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     class ContextTask(Task):  # type: ignore[misc]  # Celery carries no type hints
         """Runs inside an app context, refuses arguments that would harm a worker, and hears of cancels it missed."""
 
-        Request = "webapp.request:CancellableRequest"
+        Request = "webapp.worker.request:CancellableRequest"
 
         # A task may have a parameter called self, which is then given by name.
         def __call__(self, /, *args: Any, **kwargs: Any) -> Any:

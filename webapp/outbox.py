@@ -28,8 +28,8 @@ from webapp.runs.durations import wait_order
 from webapp.runs.ids import new_id
 from webapp.runs.merge import SUBMITTED
 from webapp.runs.states import LIVE, UNSENT
-from webapp.submissions import HEADER
 from webapp.text import NAME_MAX
+from webapp.worker.submissions import HEADER
 
 LEASE: Final = 8.0
 """Seconds for which a publisher owns a run; afterwards the relay takes it for abandoned."""

@@ -14,7 +14,7 @@ from tests.faults import events
 from tests.faults.conftest import Experiment
 from tests.support import wait_until
 from webapp.redis_keys import STREAM
-from webapp.stream import FIELD
+from webapp.worker.events import FIELD
 
 RUNS = 25_000
 """Runs of a flood, of four events each."""

@@ -12,7 +12,7 @@ import redis
 from tests.support import Stack
 from webapp.recorder.results import WHOLE_MAX
 from webapp.redis_keys import STREAM
-from webapp.stream import FIELD
+from webapp.worker.events import FIELD
 
 # Which database remembers the runs plays no part.
 pytestmark = pytest.mark.sqlite_only

@@ -48,7 +48,7 @@ GUIDED_APP = """
 import os
 from celery import Celery
 from webapp.celery_app import describe_tasks
-from webapp.stream import StreamEvents
+from webapp.worker.events import StreamEvents
 
 app = Celery("mall", broker=os.environ["BROKER"], backend=os.environ["BROKER"], events=StreamEvents)
 app.conf.vase_stream_max = 1000

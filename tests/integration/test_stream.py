@@ -12,7 +12,7 @@ import redis
 from tests.support import Stack, wait_until
 from webapp.recorder.group import TAKEOVER_IDLE
 from webapp.redis_keys import DROPPED, STREAM
-from webapp.stream import FIELD, MARK
+from webapp.worker.events import FIELD, MARK
 
 
 def client(stack: Stack) -> redis.Redis:

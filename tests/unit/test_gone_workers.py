@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
-from webapp.lease import Lease, has_ended, place
 from webapp.recorder.held import HELD_MAX, Held
 from webapp.recorder.repair import SPEECHLESS, Seen, _verdict
 from webapp.recorder.workers import PROCESSES_MAX, Workers
+from webapp.worker.lease import Lease, has_ended, place
 
 NOW = 1_000_000.0
 HOLDER = """

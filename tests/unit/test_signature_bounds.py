@@ -15,7 +15,7 @@ from tests.unit.test_signature_kinds import takes
 from webapp.forms.fields import form_of
 from webapp.forms.formats import span
 from webapp.forms.parse import read
-from webapp.signature.schema import schema_of
+from webapp.worker.describe import schema_of
 
 NOON = datetime(2024, 1, 1, 12)  # noqa: DTZ001
 EAST = timezone(timedelta(hours=3))

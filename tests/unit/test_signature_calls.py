@@ -17,7 +17,7 @@ from webapp.forms.fields import Field, Form, form_of
 from webapp.forms.infer import infer
 from webapp.forms.parse import read
 from webapp.forms.preview import preview
-from webapp.signature.schema import schema_of
+from webapp.worker.describe import schema_of
 
 
 def form_for(function: Callable[..., Any]) -> Form:

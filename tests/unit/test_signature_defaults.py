@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from webapp.forms.calls import fill, read_raw, submitted_of
 from webapp.forms.fields import form_of
 from webapp.forms.parse import read
-from webapp.signature.schema import schema_of
+from webapp.worker.describe import schema_of
 
 
 class Order(BaseModel):

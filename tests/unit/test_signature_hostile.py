@@ -20,7 +20,7 @@ from webapp.forms.labels import advice, words
 from webapp.forms.parse import read
 from webapp.forms.preview import preview
 from webapp.runs.arguments import DEPTH_MAX, check_arguments
-from webapp.signature.schema import schema_of
+from webapp.worker.describe import schema_of
 
 
 def whole(value=3): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201

@@ -33,7 +33,7 @@ from pydantic import UUID4, AwareDatetime, BaseModel, ConfigDict, Field, NaiveDa
 from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
 from webapp.forms.fields import form_of
 from webapp.forms.parse import Given, read
-from webapp.signature.schema import PUBLISHED_MAX, schema_of
+from webapp.worker.describe import PUBLISHED_MAX, schema_of
 
 
 class Color(enum.Enum):

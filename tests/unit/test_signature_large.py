@@ -15,7 +15,7 @@ from webapp.forms.calls import fill, raw_of, read_raw
 from webapp.forms.fields import form_of
 from webapp.forms.parse import read
 from webapp.runs.arguments import SIZE_MAX
-from webapp.signature.schema import schema_of
+from webapp.worker.describe import schema_of
 
 Many = IntEnum("Many", {f"NUMBER_{n}": n for n in range(400)})  # type: ignore[misc]
 MIXED = [1, 2.5, "ab", None]

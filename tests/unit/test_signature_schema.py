@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from webapp.forms import json_values
 from webapp.forms.fields import form_of
 from webapp.forms.parse import read
-from webapp.signature.schema import PUBLISHED_MAX, schema_of
+from webapp.worker.describe import PUBLISHED_MAX, schema_of
 
 STAMPS = [
     datetime(2026, 3, 1, 14, 30, tzinfo=UTC),

@@ -20,7 +20,7 @@ from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
 from webapp.forms.fields import Form, form_of
 from webapp.forms.json_values import write
 from webapp.forms.parse import read
-from webapp.signature.schema import schema_of
+from webapp.worker.describe import schema_of
 
 
 class Row(BaseModel):

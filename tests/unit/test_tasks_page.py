@@ -21,9 +21,9 @@ from webapp.launching import launch
 from webapp.models import TaskSchema, WorkerTask
 from webapp.queries import runs, workers
 from webapp.runs.ids import first_id
-from webapp.signature.schema import schema_of
 from webapp.tasks import divide
 from webapp.views import recent
+from webapp.worker.describe import schema_of
 
 DIVIDE = {"name": "webapp.tasks.divide", "mode": "fields"}
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from webapp.runs.merge import REPR, Facts, Step
 from webapp.runs.states import STATE_MAX, rank
-from webapp.submissions import DROPPED, IGNORED
 from webapp.text import NAME_MAX, Tidy, bounded, tidy
+from webapp.worker.submissions import DROPPED, IGNORED
 
 STATES_OF_EVENTS: Final[dict[str, str]] = {
     "task-sent": "PENDING",

@@ -25,8 +25,8 @@ from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
 from webapp.recorder.held import Held
 from webapp.recorder.news import Bell
 from webapp.recorder.workers import Workers
-from webapp.stream import unmarked_events
 from webapp.text import tidy
+from webapp.worker.events import unmarked_events
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from webapp.submissions import IGNORED
+from webapp.worker.submissions import IGNORED
 
 HELD_MAX: Final = 100_000
 """Most runs kept in mind; the oldest are forgotten first, and then nothing is proved of them."""

@@ -11,10 +11,10 @@ import logging
 
 from celery import Celery
 
-from webapp.lease import has_ended
 from webapp.queues import give_back
 from webapp.recorder.held import Held
 from webapp.recorder.workers import Ended
+from webapp.worker.lease import has_ended
 
 log = logging.getLogger(__name__)
 

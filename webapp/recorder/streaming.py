@@ -22,7 +22,7 @@ from webapp.recorder.batch import Batch
 from webapp.recorder.group import READ_MAX, CopiedError, Entry, Group
 from webapp.recorder.held import Held
 from webapp.redis_keys import keys_of_channel
-from webapp.stream import FIELD, REFUSED_SECONDS
+from webapp.worker.events import FIELD, REFUSED_SECONDS
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from webapp.lease import Lease, has_ended, lease_of
 from webapp.text import tidy
+from webapp.worker.lease import Lease, has_ended, lease_of
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from webapp.forms.fields import Form, form_of
 from webapp.forms.parse import read
 from webapp.known import offered
 from webapp.launching import launch
-from webapp.signature.schema import schema_of
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views import regions
 from webapp.views.launched import key_of, tell_how_it_went
 from webapp.views.reading import reading
 from webapp.views.run_region import Unknown, run_region
+from webapp.worker.describe import schema_of
 
 blueprint = Blueprint("pages", __name__)
 

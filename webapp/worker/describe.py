@@ -12,8 +12,8 @@ from webapp.forms.description import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL, 
 from webapp.forms.json_schema import LIKE, Schema, without_null
 from webapp.forms.json_values import described
 from webapp.forms.strict_json import same
-from webapp.signature import docstrings
-from webapp.signature.annotations import schemas_of
+from webapp.worker import docstrings
+from webapp.worker.annotations import schemas_of
 
 PUBLISHED_MAX: Final = 32 * 1024
 """Largest JSON of a description, in bytes; a larger one is reduced to the names of the parameters."""
