@@ -15,8 +15,8 @@ from celery import Celery
 
 from bench.common import Figure
 from tests.support import Stack
-from webapp.queues import Memory, waiting
-from webapp.withdrawing import withdraw
+from webapp.broker.redis import Memory, waiting
+from webapp.broker.withdrawal import withdraw
 
 MESSAGES = 100_000
 BAR = 20.0

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 
-from webapp.redis_keys import STREAM
+from webapp.broker.redis_keys import STREAM
 from webapp.worker.events import FIELD, MARK
 
 WORKERS = tuple(f"celery@worker-{letter}" for letter in "abcd")

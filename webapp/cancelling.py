@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from webapp import index
-from webapp.breaker import breaker_of
-from webapp.cancelled import remember
+from webapp.broker.circuit_breaker import breaker_of
+from webapp.broker.revoked import remember
 from webapp.celery_app import publisher_of
 from webapp.errors import NotAllowedError
 from webapp.extensions import db

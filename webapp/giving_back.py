@@ -10,11 +10,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import select, update
 
 from webapp import fmt
+from webapp.broker.redis import give_back, waiting
 from webapp.celery_app import publisher_of
 from webapp.errors import BrokerError, NotAllowedError
 from webapp.extensions import db
 from webapp.queries import bump, runs
-from webapp.queues import give_back, waiting
 from webapp.runs.actions import may_give_back
 from webapp.text import one_line
 

@@ -14,7 +14,8 @@ from flask import Flask
 from sqlalchemy import Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from webapp.breaker import breaker_of
+from webapp.broker.circuit_breaker import breaker_of
+from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
 from webapp.destinations import with_queue
 from webapp.errors import BrokerError, RefusedError, UnexplainedError
@@ -24,7 +25,6 @@ from webapp.forms.json_values import untagged
 from webapp.known import Known
 from webapp.outbox import Message, delivered_before, new_row, queue_of, send, take
 from webapp.queries import bump, database_time, runs
-from webapp.redis_keys import check_queue
 from webapp.runs.arguments import check_arguments, exact_json
 from webapp.text import NAME_MAX
 

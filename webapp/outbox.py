@@ -18,12 +18,12 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, case, literal_column, select, update
 
-from webapp.broker_errors import explained
+from webapp.broker.errors import explained
+from webapp.broker.redis import waiting
+from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
 from webapp.queries import bump, database_time, runs
-from webapp.queues import waiting
-from webapp.redis_keys import check_queue
 from webapp.runs.durations import wait_order
 from webapp.runs.ids import new_id
 from webapp.runs.merge import SUBMITTED
@@ -60,7 +60,7 @@ class Message:
 def publish(app: Flask, message: Message) -> None:
     """Publish one message and nothing else: what it declared, the broker may have in another way.
 
-    Raises ``BrokerError`` when the broker does not take it within seconds, see ``webapp.broker_errors``. A publish that
+    Raises ``BrokerError`` when the broker does not take it within seconds, see ``webapp.broker.errors``. A publish that
     raised may have been delivered all the same, unless it was ``UnsendableError``.
     """
     task = celery_of(app).tasks.get(message.name)

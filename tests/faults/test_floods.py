@@ -13,7 +13,7 @@ import pytest
 from tests.faults import events
 from tests.faults.conftest import Experiment
 from tests.support import wait_until
-from webapp.redis_keys import STREAM
+from webapp.broker.redis_keys import STREAM
 from webapp.worker.events import FIELD
 
 RUNS = 25_000

@@ -12,9 +12,9 @@ import redis
 
 from tests import postgres
 from tests.support import Stack, answers, free_port, redis_executable, wait_until
+from webapp.broker.redis_keys import CANCELLED, STREAM
 from webapp.recorder.site import COPIED
 from webapp.recorder.streaming import FORBIDDEN
-from webapp.redis_keys import CANCELLED, STREAM
 
 OPTIONS = {"global_keyprefix": "acme:", "sep": ":", "priority_steps": [0, 5]}
 OF_RESULTS = b"celery-task-meta-"

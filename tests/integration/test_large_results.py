@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from tests.support import Stack
+from webapp.broker.redis_keys import STREAM
 from webapp.recorder.results import WHOLE_MAX
-from webapp.redis_keys import STREAM
 from webapp.worker.events import FIELD
 
 # Which database remembers the runs plays no part.

@@ -13,9 +13,9 @@ import redis
 from celery import Celery
 
 from tests.support import Stack
-from webapp import queues, withdrawing
-from webapp.queues import UNACKED, Memory, waiting
-from webapp.withdrawing import EXPIRED, withdraw
+from webapp.broker import withdrawal
+from webapp.broker.redis import UNACKED, Memory, waiting
+from webapp.broker.withdrawal import EXPIRED, withdraw
 
 # About brokers and workers; which database remembers the runs plays no part.
 pytestmark = pytest.mark.sqlite_only
@@ -113,7 +113,7 @@ def test_messages_of_every_priority_are_taken_from_where_the_app_keeps_them(brok
 def test_far_from_both_ends_a_message_expires_in_its_place(
     broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(withdrawing, "FAR", 100)
+    monkeypatch.setattr(withdrawal, "FAR", 100)
     names = fill(broker, "celery", 1000)
     assert withdraw(app_at(broker), ["celery"], names).taken == set(names)
     left = [json.loads(text)["headers"] for text in broker.lrange("celery", 0, -1)]
@@ -231,7 +231,7 @@ def test_where_all_are_found_waiting_what_workers_hold_is_not_walked(broker: red
 def test_of_more_queues_than_anybody_has_the_first_are_read(
     broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues, "QUEUES_MAX", 2)
+    monkeypatch.setattr(redis, "QUEUES_MAX", 2)
     fill(broker, "celery", 1)
     found = waiting(app_at(broker), ["celery", "a", "b", "c"])
     assert (found.task_ids, set(found.unread)) == ({"celery-0"}, {"b", "c"})

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import redis
 
 from tests.support import Stack, wait_until
+from webapp.broker.redis_keys import DROPPED, STREAM
 from webapp.recorder.group import TAKEOVER_IDLE
-from webapp.redis_keys import DROPPED, STREAM
 from webapp.worker.events import FIELD, MARK
 
 

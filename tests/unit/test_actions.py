@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from tests.unit.plans import scans
-from webapp.breaker import breaker_of
+from webapp.broker.circuit_breaker import breaker_of
 from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel
 from webapp.errors import NotAllowedError
 from webapp.extensions import db

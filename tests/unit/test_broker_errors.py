@@ -7,7 +7,7 @@ from amqp import exceptions as amqp
 from kombu.exceptions import OperationalError
 from redis._parsers.base import BaseParser
 
-from webapp.broker_errors import explained
+from webapp.broker.errors import explained
 from webapp.errors import BrokerError, UnexplainedError, UnsendableError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.content import is_bounded
+from webapp.broker.content import is_bounded
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.results import exception_text, facts_of_stored
 from webapp.runs.merge import REPR, STORED, merge

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from webapp.breaker import breaker_of
+from webapp.broker.circuit_breaker import breaker_of
 from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
 from webapp.extensions import db
 from webapp.launching import Launched, launch

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from webapp import bulk
+from webapp.broker.redis_keys import Keys, check_queue, keys_of
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import RefusedError, UnsendableError
 from webapp.extensions import db
@@ -19,7 +20,6 @@ from webapp.filters import Filter
 from webapp.launching import launch
 from webapp.outbox import Message, publish
 from webapp.queries import runs
-from webapp.redis_keys import Keys, check_queue, keys_of
 
 TAKEN = [
     "unacked",

@@ -12,17 +12,17 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, select, update
 
-from webapp.broker import answers, ask
-from webapp.cancelled import forget, forget_soon, remember
+from webapp.broker.control import answers, ask
+from webapp.broker.redis import Memory, queues_of, waiting
+from webapp.broker.revoked import forget, forget_soon, remember
+from webapp.broker.withdrawal import withdraw
 from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.queries import bump, cancels, queues_read, runs
-from webapp.queues import Memory, queues_of, waiting
 from webapp.recorder.results import read_results
 from webapp.recorder.signs import hostnames_online
 from webapp.recorder.writer import write
 from webapp.runs.states import DOUBTS, UNSENT, is_ready
-from webapp.withdrawing import withdraw
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 from sqlalchemy import Engine, update
 
+from webapp.broker.redis_keys import DROPPED, LIFE, STREAM, Keys
 from webapp.queries import bump, changes
 from webapp.recorder import site
 from webapp.recorder.gaps import note_gap
 from webapp.recorder.signs import recorder_name
-from webapp.redis_keys import DROPPED, LIFE, STREAM, Keys
 
 log = logging.getLogger(__name__)
 

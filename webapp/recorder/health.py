@@ -7,8 +7,8 @@ import socket
 import time
 from typing import Any, Final
 
+from webapp.broker.redis import is_redis
 from webapp.errors import BrokerError
-from webapp.queues import is_redis
 
 CHECK_SECONDS: Final = 5.0
 """Seconds between two looks."""

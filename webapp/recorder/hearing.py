@@ -15,9 +15,9 @@ from flask import Flask
 from kombu.messaging import Consumer
 from sqlalchemy import Engine
 
+from webapp.broker.content import REFUSED, accepted, is_bounded, notice_of
+from webapp.broker.redis import is_redis
 from webapp.celery_app import celery_of
-from webapp.content import REFUSED, accepted, is_bounded, notice_of
-from webapp.queues import is_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
 from webapp.recorder.gaps import note_gap

@@ -12,7 +12,7 @@ from typing import Any, Final
 from celery import Celery
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
-from webapp.content import notice_of
+from webapp.broker.content import notice_of
 from webapp.models import TaskSchema
 from webapp.queries import bump, worker_tasks, workers
 from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, refused, whose

@@ -14,7 +14,7 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, event
 
-from webapp.broker import FAULTS, forget_replies
+from webapp.broker.control import FAULTS, forget_replies
 from webapp.celery_app import celery_of, publisher_of
 from webapp.extensions import db
 from webapp.recorder.away import DATABASE_AWAY, complain, why

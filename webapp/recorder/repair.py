@@ -20,10 +20,10 @@ from celery import Celery
 from sqlalchemy import Engine, Row, func, or_, select
 
 from webapp import fmt
-from webapp.broker import rate_limited_tasks, tasks_known_to
+from webapp.broker.control import rate_limited_tasks, tasks_known_to
+from webapp.broker.redis import UNACKED, Memory, queues_of, waiting
 from webapp.queries import gaps, runs
 from webapp.queries import workers as workers_table
-from webapp.queues import UNACKED, Memory, queues_of, waiting
 from webapp.recorder.held import Held
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers

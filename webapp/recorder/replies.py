@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 from celery import Celery
 
-from webapp.broker import note_asked
-from webapp.content import TolerantMailbox
+from webapp.broker.content import TolerantMailbox
+from webapp.broker.control import note_asked
 from webapp.recorder.workers import Key
 
 ATTRIBUTE: Final = "vase_schema"

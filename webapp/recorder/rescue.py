@@ -11,7 +11,7 @@ import logging
 
 from celery import Celery
 
-from webapp.queues import give_back
+from webapp.broker.redis import give_back
 from webapp.recorder.held import Held
 from webapp.recorder.workers import Ended
 from webapp.worker.lease import has_ended

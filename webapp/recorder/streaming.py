@@ -14,14 +14,14 @@ from flask import Flask
 from redis.exceptions import NoPermissionError, ResponseError
 from sqlalchemy import Engine, insert, select
 
+from webapp.broker.redis import is_redis, plain, plain_redis
+from webapp.broker.redis_keys import keys_of_channel
 from webapp.celery_app import celery_of
 from webapp.queries import bump, gaps
-from webapp.queues import is_redis, plain, plain_redis
 from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import Batch
 from webapp.recorder.group import READ_MAX, CopiedError, Entry, Group
 from webapp.recorder.held import Held
-from webapp.redis_keys import keys_of_channel
 from webapp.worker.events import FIELD, REFUSED_SECONDS
 
 log = logging.getLogger(__name__)

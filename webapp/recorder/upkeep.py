@@ -10,13 +10,13 @@ from typing import Final
 from flask import Flask
 from sqlalchemy import Engine
 
-from webapp.broker import answering_workers, forget_replies, ping
+from webapp.broker.control import answering_workers, forget_replies, ping
+from webapp.broker.redis import Memory, plain_redis
+from webapp.broker.revoked import forget_old
 from webapp.bulk import carry_out
-from webapp.cancelled import forget_old
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.outbox import CLAIM_MAX, relay, something_waits
-from webapp.queues import Memory, plain_redis
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder

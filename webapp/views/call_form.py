@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from webapp import queries
 from webapp.again import exact_call, options_again
+from webapp.broker.redis_keys import check_queue
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import NotAllowedError, RefusedError
@@ -24,7 +25,6 @@ from webapp.forms.preview import preview
 from webapp.known import offered
 from webapp.options import Options, read_options
 from webapp.presets import presets_of
-from webapp.redis_keys import check_queue
 from webapp.text import NAME_MAX, clean
 from webapp.views.present import clip
 from webapp.views.reading import reading

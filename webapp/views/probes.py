@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
-from webapp import broker, queries
+from webapp import queries
+from webapp.broker import control
 from webapp.celery_app import publisher_of
 from webapp.errors import VaseError
 from webapp.extensions import FileGone, db
@@ -62,7 +63,7 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    return f"{broker.ping(publisher_of(current_app))} answers"
+    return f"{control.ping(publisher_of(current_app))} answers"
 
 
 def _recorder() -> str:

@@ -18,8 +18,8 @@ from celery.events import EventDispatcher
 from kombu.utils.json import dumps
 from redis.exceptions import NoPermissionError, ResponseError
 
-from webapp.queues import is_redis, plain
-from webapp.redis_keys import DROPPED, STREAM, keys_of_channel
+from webapp.broker.redis import is_redis, plain
+from webapp.broker.redis_keys import DROPPED, STREAM, keys_of_channel
 from webapp.worker.lease import own, told_of
 
 log = logging.getLogger(__name__)

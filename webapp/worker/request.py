@@ -16,8 +16,8 @@ from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 from redis.exceptions import NoPermissionError
 
-from webapp.queues import is_redis, plain
-from webapp.redis_keys import CANCELLED, keys_of_channel
+from webapp.broker.redis import is_redis, plain
+from webapp.broker.redis_keys import CANCELLED, keys_of_channel
 from webapp.worker.lease import own, took
 from webapp.worker.submissions import DROPPED, IGNORED, is_copy
 

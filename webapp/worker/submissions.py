@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from webapp.queues import is_redis, plain
-from webapp.redis_keys import BEGUN, keys_of_channel
+from webapp.broker.redis import is_redis, plain
+from webapp.broker.redis_keys import BEGUN, keys_of_channel
 
 HEADER: Final = "vase_submission"
 """Carries the task id of the submission. Celery hands headers on to a retry, so that is told apart by its number."""

@@ -11,9 +11,9 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from webapp.content import TolerantMailbox
+from webapp.broker.content import TolerantMailbox
+from webapp.broker.redis import drop_lists, is_redis
 from webapp.errors import BrokerError
-from webapp.queues import drop_lists, is_redis
 from webapp.text import one_line
 
 PING_TIMEOUT: Final = 1.0

@@ -20,7 +20,7 @@ from celery import Celery
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from webapp.redis_keys import Keys, keys_of_channel
+from webapp.broker.redis_keys import Keys, keys_of_channel
 
 NEWEST: Final = 20_000
 """Messages of a list that are looked at where only what was sent lately is looked for."""

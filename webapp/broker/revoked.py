@@ -12,8 +12,8 @@ from typing import Any, Final
 from celery import Celery
 from redis.exceptions import NoPermissionError
 
-from webapp.queues import plain_redis
-from webapp.redis_keys import CANCELLED
+from webapp.broker.redis import plain_redis
+from webapp.broker.redis_keys import CANCELLED
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from celery import Celery
 from redis.exceptions import ResponseError
 
-from webapp.queues import UNACKED, WINDOW_FIRST, id_of, lists_of, next_size, plain_redis
+from webapp.broker.redis import UNACKED, WINDOW_FIRST, id_of, lists_of, next_size, plain_redis
 
 FAR: Final = 100_000
 """Messages from the nearer end of a list, from which on none is removed: Redis would be held for too long."""
