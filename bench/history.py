@@ -15,13 +15,13 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, delete, event, insert, update
 
 from tests.support import BIN, ROOT
-from webapp import index
 from webapp.extensions import SQLITE_PRAGMAS
-from webapp.known import Known
-from webapp.queries import changes, recorders, runs, workers
+from webapp.history import index
+from webapp.history.facets import Known
+from webapp.history.queries import changes, recorders, runs, workers
+from webapp.history.writer import row_of
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
-from webapp.recorder.writer import row_of
 from webapp.runs.ids import BITS, new_id
 from webapp.runs.merge import Facts, merge
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import create_engine, insert, update
 
 from tests.support import Stack
-from webapp.queries import changes, recorders, runs, workers
+from webapp.history.queries import changes, recorders, runs, workers
 from webapp.runs.ids import new_id
 from webapp.runs.states import phase
 

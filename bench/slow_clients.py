@@ -13,8 +13,8 @@ from sqlalchemy import create_engine
 
 from bench.common import Figure, site
 from tests.support import Stack
+from webapp.history.writer import write
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 CLIENTS = 200
 TIMES = 60

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, or_, select
 
 from webapp.destinations import choose, queues_of_tasks
 from webapp.errors import NotAllowedError
-from webapp.queries import runs
+from webapp.history.queries import runs
 from webapp.runs.merge import STORED
 
 _RELATED: Final = [

@@ -21,11 +21,11 @@ from webapp.counting import counts
 from webapp.errors import NotAllowedError, VaseError
 from webapp.filters import Filter
 from webapp.finding import Found
+from webapp.history.models import BulkAction
+from webapp.history.queries import bump, cancels, database_time, runs
 from webapp.launching import check_call
 from webapp.listing import newest_id, page
-from webapp.models import BulkAction
 from webapp.outbox import WAITS, Message, new_row
-from webapp.queries import bump, cancels, database_time, runs
 from webapp.runs.actions import CANCEL, allowed
 from webapp.runs.arguments import exact_json
 from webapp.runs.states import GROUPS, UNSENT

@@ -13,14 +13,14 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
-from webapp import index
 from webapp.broker.circuit_breaker import breaker_of
 from webapp.broker.revoked import remember
 from webapp.celery_app import publisher_of
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
-from webapp.known import Known
-from webapp.queries import bump, cancels, pool_of, runs
+from webapp.history import index
+from webapp.history.facets import Known
+from webapp.history.queries import bump, cancels, pool_of, runs
 from webapp.runs.actions import CANCEL, TERMINATE, allowed
 from webapp.runs.states import DOUBTS, OTHER, UNSENT
 

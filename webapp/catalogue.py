@@ -19,10 +19,10 @@ from webapp.destinations import SHIPPED, choose
 from webapp.errors import NotAllowedError
 from webapp.filters import Filter
 from webapp.forms.infer import infer
+from webapp.history.models import TaskSchema
+from webapp.history.queries import LIVE_TASKS, runs, worker_tasks
 from webapp.listing import page
-from webapp.models import TaskSchema
 from webapp.outbox import queue_of
-from webapp.queries import LIVE_TASKS, runs, worker_tasks
 from webapp.runs.merge import STORED
 from webapp.text import tidy
 from webapp.worker.describe import schema_of

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from webapp import index
 from webapp.asking import PHASES, Plan, plan_of
 from webapp.filters import Filter
 from webapp.finding import OF_PHASE, WINDOW, Found, match
+from webapp.history import index
 from webapp.runs.states import LIVE
 
 COUNT_CAP: Final = 10_000

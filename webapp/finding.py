@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, text
 
-from webapp import index
 from webapp.asking import PHASES, Plan
-from webapp.models import TaskRun
+from webapp.history import index
+from webapp.history.models import TaskRun
 from webapp.runs.states import LIVE
 
 runs = TaskRun.__table__

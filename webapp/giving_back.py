@@ -14,7 +14,7 @@ from webapp.broker.redis import give_back, waiting
 from webapp.celery_app import publisher_of
 from webapp.errors import BrokerError, NotAllowedError
 from webapp.extensions import db
-from webapp.queries import bump, runs
+from webapp.history.queries import bump, runs
 from webapp.runs.actions import may_give_back
 from webapp.text import one_line
 

@@ -22,9 +22,9 @@ from webapp.errors import BrokerError, RefusedError, UnexplainedError
 from webapp.extensions import db
 from webapp.forms.json_schema import WrongError
 from webapp.forms.json_values import untagged
-from webapp.known import Known
+from webapp.history.facets import Known
+from webapp.history.queries import bump, database_time, runs
 from webapp.outbox import Message, delivered_before, new_row, queue_of, send, take
-from webapp.queries import bump, database_time, runs
 from webapp.runs.arguments import check_arguments, exact_json
 from webapp.text import NAME_MAX
 

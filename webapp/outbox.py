@@ -23,7 +23,7 @@ from webapp.broker.redis import waiting
 from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
-from webapp.queries import bump, database_time, runs
+from webapp.history.queries import bump, database_time, runs
 from webapp.runs.durations import wait_order
 from webapp.runs.ids import new_id
 from webapp.runs.merge import SUBMITTED

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, select
 
 from webapp.errors import RefusedError
-from webapp.models import Preset
+from webapp.history.models import Preset
 from webapp.runs.arguments import exact_json
 
 presets = Preset.__table__

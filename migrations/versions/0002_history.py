@@ -67,7 +67,7 @@ def upgrade():
             f"FROM vase_task_runs WHERE {column} != '' GROUP BY {column}"
         )
     create_words()
-    from webapp.index import index_everything
+    from webapp.history.index import index_everything
 
     index_everything(op.get_bind())
 

@@ -88,7 +88,7 @@ def index_anew():
     connection = op.get_bind()
     if connection.execute(sa.text("SELECT 1 FROM vase_task_runs WHERE root_id IS NOT NULL LIMIT 1")).first() is None:
         return
-    from webapp.index import index_everything
+    from webapp.history.index import index_everything
 
     sqlite = connection.dialect.name == "sqlite"
     op.execute("INSERT INTO vase_run_words(vase_run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE vase_run_words")

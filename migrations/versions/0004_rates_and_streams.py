@@ -21,7 +21,7 @@ def index_anew():
     long = " OR ".join(f"length({name}) > 100" for name in ("args", "kwargs", "result", "exception"))
     if connection.execute(sa.text(f"SELECT 1 FROM vase_task_runs WHERE phase > 0 AND ({long}) LIMIT 1")).first() is None:
         return
-    from webapp.index import index_everything
+    from webapp.history.index import index_everything
 
     sqlite = connection.dialect.name == "sqlite"
     op.execute("INSERT INTO vase_run_words(vase_run_words) VALUES ('delete-all')" if sqlite else "TRUNCATE vase_run_words")

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, delete, event, insert, select, update
 
 from tests.support import Stack
-from webapp import index
-from webapp.known import Known
-from webapp.queries import bump, cancels, recorders, runs, workers
+from webapp.history import index
+from webapp.history.facets import Known
+from webapp.history.queries import bump, cancels, recorders, runs, workers
 from webapp.runs.ids import new_id
 from webapp.runs.merge import STORED
 from webapp.runs.states import phase

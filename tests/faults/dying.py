@@ -15,7 +15,8 @@ from typing import Any
 
 from tests.faults.witness import DEATHS
 from webapp import launching, outbox
-from webapp.recorder import batch, writer
+from webapp.history import writer
+from webapp.recorder import batch
 
 Function = Callable[..., Any]
 

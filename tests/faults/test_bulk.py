@@ -22,9 +22,9 @@ RATE = "1000"
 
 def ended_runs(checker: Checker, count: int) -> None:
     """Put so many runs of a witness task into the table as if they had ended yesterday, and into the side file."""
-    from webapp import index
     from webapp.extensions import db
-    from webapp.queries import runs
+    from webapp.history import index
+    from webapp.history.queries import runs
     from webapp.runs.ids import first_id
     from webapp.runs.merge import SUBMITTED
     from webapp.runs.states import SUCCESS

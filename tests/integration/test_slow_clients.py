@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from tests.support import Stack, wait_until
+from webapp.history.writer import write
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -16,10 +16,10 @@ from webapp.broker.circuit_breaker import breaker_of
 from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
+from webapp.history.queries import cancels, run_by_id, runs
+from webapp.history.writer import write
 from webapp.launching import launch
-from webapp.queries import cancels, run_by_id, runs
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.runs.states import phase
 from webapp.tasks import divide

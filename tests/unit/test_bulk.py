@@ -15,8 +15,8 @@ from webapp import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.history.queries import cancels, runs
 from webapp.launching import launch
-from webapp.queries import cancels, runs
 from webapp.tasks import divide
 
 

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from webapp.extensions import db
-from webapp.queries import runs
+from webapp.history.queries import runs
 
 
 def run_task(app: Flask, *arguments: str) -> Result:

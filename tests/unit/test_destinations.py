@@ -12,8 +12,8 @@ from sqlalchemy import insert, select, update
 from webapp import bulk
 from webapp.destinations import with_queue
 from webapp.extensions import db
-from webapp.models import WorkerTask
-from webapp.queries import runs, workers
+from webapp.history.models import WorkerTask
+from webapp.history.queries import runs, workers
 
 FOREIGN = "shop.pay"
 

@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import Row, select
 
 from webapp.extensions import db
-from webapp.queries import runs
+from webapp.history.queries import runs
+from webapp.history.writer import write
 from webapp.recorder.batch import Batch
 from webapp.recorder.results import facts_of_stored
-from webapp.recorder.writer import write
 
 ID = "sync-customer-7"
 DAY = 86400.0

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from webapp.extensions import db
-from webapp.queries import dead_letters, runs
+from webapp.history.queries import dead_letters, runs
+from webapp.history.writer import record_each, write
 from webapp.recorder.batch import Batch
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.results import facts_of_stored
 from webapp.recorder.workers import Workers
-from webapp.recorder.writer import record_each, write
 from webapp.text import NAME_MAX, tidy
 from webapp.views.present import run_path
 

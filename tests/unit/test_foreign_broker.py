@@ -13,8 +13,8 @@ from sqlalchemy import insert
 
 from webapp import create_app
 from webapp.extensions import db
-from webapp.models import WorkerTask
-from webapp.queries import recorders, workers
+from webapp.history.models import WorkerTask
+from webapp.history.queries import recorders, workers
 from webapp.tasks import divide
 
 PAGES = ("/", "/tasks", "/recording", "/?q=state:live", "/ready")

@@ -42,7 +42,7 @@ MODULES = sorted((ROOT / "webapp").rglob("*.py"))
 
 
 def level_of(dotted: str) -> int:
-    """Return the level of ``webapp.queries`` and the like."""
+    """Return the level of ``webapp.history.queries`` and the like."""
     part = dotted.removeprefix("webapp").removeprefix(".").partition(".")[0]
     return next(level for level, parts in LEVELS.items() if part in parts)
 

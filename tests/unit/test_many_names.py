@@ -16,10 +16,10 @@ from tests.unit.test_searching import calls
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
-from webapp.known import CAP
+from webapp.history.facets import CAP
+from webapp.history.writer import write
 from webapp.listing import page
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 MANY = CAP + 101
 

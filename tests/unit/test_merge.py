@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from webapp.extensions import db
-from webapp.queries import runs
+from webapp.history.queries import runs
+from webapp.history.writer import facts_of_row, write
 from webapp.recorder.events import STATES_OF_EVENTS, facts_of
 from webapp.recorder.results import facts_of_stored
-from webapp.recorder.writer import facts_of_row, write
 from webapp.runs.merge import SUBMITTED, Facts, merge
 
 # Each says that the run is its own parent, as a retry does: what begins an execution is told apart elsewhere.

@@ -15,11 +15,11 @@ from sqlalchemy import select
 from webapp.broker.circuit_breaker import breaker_of
 from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
 from webapp.extensions import db
+from webapp.history.queries import changes, runs
+from webapp.history.writer import write
 from webapp.launching import Launched, launch
 from webapp.outbox import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
-from webapp.queries import changes, runs
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 DIVIDE = "webapp.tasks.divide"
 KEY = "6104b10e-cffe-4703-997d-bc085068d517"

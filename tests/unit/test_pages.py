@@ -15,10 +15,10 @@ from sqlalchemy import insert
 from tests.support import wait_until
 from webapp.counting import COUNT_CAP
 from webapp.extensions import db
-from webapp.queries import RECORDER_STALE, recorders, runs, workers
+from webapp.history.queries import RECORDER_STALE, recorders, runs, workers
+from webapp.history.writer import write
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
-from webapp.recorder.writer import write
 from webapp.runs.merge import merge
 
 EVERYTHING = [

@@ -11,10 +11,10 @@ from tests.unit.plans import scans
 from webapp import bulk, cancelling
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.history.queries import bump
+from webapp.history.retention import count, prune_some, rules
 from webapp.launching import launch
 from webapp.outbox import claim, mark_sent, take
-from webapp.queries import bump
-from webapp.recorder.pruning import count, prune_some, rules
 from webapp.recorder.repair import Repair
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert, text
 
 from webapp.extensions import db
-from webapp.queries import recorders
+from webapp.history.queries import recorders
 from webapp.views import probes
 
 

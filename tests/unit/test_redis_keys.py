@@ -17,9 +17,9 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import RefusedError, UnsendableError
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.history.queries import runs
 from webapp.launching import launch
 from webapp.outbox import Message, publish
-from webapp.queries import runs
 
 TAKEN = [
     "unacked",

@@ -14,9 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from webapp.extensions import db
-from webapp.queries import runs
+from webapp.history.queries import runs
+from webapp.history.writer import write
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 GOOD = {"x": "1", "y": "2"}
 HOSTILE_IDS = [

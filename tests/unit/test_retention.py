@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.history import retention
+from webapp.history.queries import runs
+from webapp.history.writer import write
 from webapp.listing import page
-from webapp.queries import runs
-from webapp.recorder import pruning
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 DAY = 86400.0
 OLD, NEW = 40 * DAY, 10 * DAY
@@ -88,8 +88,8 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(app: Flask) -> None:
 def test_more_runs_than_fit_a_batch_go_in_several(app: Flask) -> None:
     facts = facts_of({"type": "task-failed", "timestamp": time.time() - OLD}, time.time() - OLD, 4096)
     assert facts is not None
-    write(db.engine, {str(number): facts for number in range(pruning.BATCH + 10)})
-    assert pruning.prune(db.engine, {"failure": 30.0}, 0, seconds=math.inf) == pruning.BATCH + 10
+    write(db.engine, {str(number): facts for number in range(retention.BATCH + 10)})
+    assert retention.prune(db.engine, {"failure": 30.0}, 0, seconds=math.inf) == retention.BATCH + 10
 
 
 def test_a_run_that_is_gone_is_found_by_no_search(app: Flask) -> None:

@@ -19,12 +19,12 @@ from webapp.counting import counts
 from webapp.extensions import db
 from webapp.filters import SORTS, Cursor, Filter
 from webapp.finding import WINDOW
+from webapp.history.queries import bump, runs
+from webapp.history.writer import write
 from webapp.listing import everything, newer_than, newest_id, page
 from webapp.outbox import Message, new_row
-from webapp.queries import bump, runs
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
-from webapp.recorder.writer import write
 from webapp.runs.ids import first_id
 from webapp.runs.merge import Facts, merge
 from webapp.runs.states import LIVE_RANK

@@ -17,9 +17,9 @@ from sqlalchemy import text
 from webapp import limits
 from webapp.errors import TooSlowError
 from webapp.extensions import db
+from webapp.history.writer import write
 from webapp.limits import time_limit
 from webapp.recorder.events import facts_of
-from webapp.recorder.writer import write
 
 
 def happened(task_id: str, kind: str = "succeeded", age: float = 100.0, **fields: object) -> None:

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from webapp.extensions import db
-from webapp.queries import workers
+from webapp.history.queries import workers
 from webapp.recorder.signs import write_signs
 from webapp.recorder.workers import Workers
 

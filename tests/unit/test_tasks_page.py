@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, insert, select, update
 
 from webapp.extensions import db
-from webapp.known import Known
+from webapp.history.facets import Known
+from webapp.history.models import TaskSchema, WorkerTask
+from webapp.history.queries import runs, workers
 from webapp.launching import launch
-from webapp.models import TaskSchema, WorkerTask
-from webapp.queries import runs, workers
 from webapp.runs.ids import first_id
 from webapp.tasks import divide
 from webapp.views import recent

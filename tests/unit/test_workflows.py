@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, insert, update
 
 from tests.unit.plans import scans
-from webapp import workflow
 from webapp.extensions import db
-from webapp.queries import run_by_id, runs
+from webapp.history import workflow
+from webapp.history.queries import run_by_id, runs
 from webapp.runs.states import phase
 
 BEGAN = time.time() - 3600

@@ -11,7 +11,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Row, select
 
-from webapp import fmt, queries
+from webapp import fmt
 from webapp.again import exact_call, options_again
 from webapp.asking import plan_of
 from webapp.cancelling import cancel as ask_to_cancel
@@ -21,10 +21,11 @@ from webapp.cli.common import telling_faults
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.history import queries
+from webapp.history.queries import runs
 from webapp.launching import launch
 from webapp.limits import time_limit
 from webapp.listing import page
-from webapp.queries import runs
 from webapp.runs.merge import STORED
 from webapp.runs.states import look
 

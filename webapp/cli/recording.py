@@ -22,17 +22,17 @@ from webapp.extensions import db
 @with_appcontext
 def prune_command(dry_run: bool) -> None:
     """Remove ended runs that are older than RETENTION_DAYS or beyond RETENTION_MAX_RUNS, as the recorder does."""
-    from webapp.recorder import pruning
+    from webapp.history import retention
 
     days, runs_max = current_app.config["RETENTION_DAYS"], current_app.config["RETENTION_MAX_RUNS"]
     try:
         if not dry_run:
-            click.echo(f"{pruning.prune(db.engine, days, runs_max, math.inf):,} runs removed")
+            click.echo(f"{retention.prune(db.engine, days, runs_max, math.inf):,} runs removed")
             return
         with db.engine.connect() as connection:
-            found = list(pruning.rules(connection, days, runs_max, time.time()))
+            found = list(retention.rules(connection, days, runs_max, time.time()))
             for rule in found:
-                click.echo(f"{pruning.count(connection, rule):,} runs would go: {rule.name}")
+                click.echo(f"{retention.count(connection, rule):,} runs would go: {rule.name}")
         if not found:
             click.echo("Nothing would go: RETENTION_DAYS and RETENTION_MAX_RUNS set no bound that is reached.")
     except SQLAlchemyError as fault:

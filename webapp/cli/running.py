@@ -12,9 +12,10 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Row
 
-from webapp import fmt, queries
+from webapp import fmt
 from webapp.cli.common import full_name, telling_faults
 from webapp.extensions import db
+from webapp.history import queries
 from webapp.launching import launch
 from webapp.runs.states import is_settled, look
 

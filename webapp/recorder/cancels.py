@@ -18,10 +18,10 @@ from webapp.broker.revoked import forget, forget_soon, remember
 from webapp.broker.withdrawal import withdraw
 from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
-from webapp.queries import bump, cancels, queues_read, runs
+from webapp.history.queries import bump, cancels, queues_read, runs
+from webapp.history.writer import write
 from webapp.recorder.results import read_results
 from webapp.recorder.signs import hostnames_online
-from webapp.recorder.writer import write
 from webapp.runs.states import DOUBTS, UNSENT, is_ready
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Engine, func, select
 
-from webapp.queries import runs
+from webapp.history.queries import runs
 from webapp.runs.ids import time_of
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 
 from sqlalchemy import Engine, insert
 
-from webapp.queries import bump, gaps
+from webapp.history.queries import bump, gaps
 
 log = logging.getLogger(__name__)
 

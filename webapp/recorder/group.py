@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from sqlalchemy import Engine, update
 
 from webapp.broker.redis_keys import DROPPED, LIFE, STREAM, Keys
-from webapp.queries import bump, changes
+from webapp.history.queries import bump, changes
 from webapp.recorder import site
 from webapp.recorder.gaps import note_gap
 from webapp.recorder.signs import recorder_name

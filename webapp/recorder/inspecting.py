@@ -13,8 +13,8 @@ from celery import Celery
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from webapp.broker.content import notice_of
-from webapp.models import TaskSchema
-from webapp.queries import bump, worker_tasks, workers
+from webapp.history.models import TaskSchema
+from webapp.history.queries import bump, worker_tasks, workers
 from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, refused, whose
 from webapp.recorder.workers import Key, Workers
 from webapp.text import NAME_MAX, tidy

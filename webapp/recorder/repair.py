@@ -22,12 +22,12 @@ from sqlalchemy import Engine, Row, func, or_, select
 from webapp import fmt
 from webapp.broker.control import rate_limited_tasks, tasks_known_to
 from webapp.broker.redis import UNACKED, Memory, queues_of, waiting
-from webapp.queries import gaps, runs
-from webapp.queries import workers as workers_table
+from webapp.history.queries import gaps, runs
+from webapp.history.queries import workers as workers_table
+from webapp.history.writer import write
 from webapp.recorder.held import Held
 from webapp.recorder.results import read_results
 from webapp.recorder.workers import Workers
-from webapp.recorder.writer import write
 from webapp.runs.actions import HELD, is_solo
 from webapp.runs.merge import Facts
 from webapp.runs.states import IGNORED_RANK, LIVE, LIVE_RANK

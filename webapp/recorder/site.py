@@ -20,7 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from webapp.queries import bump, changes, gaps, recorders, take_turn
+from webapp.history.queries import bump, changes, gaps, recorders, take_turn
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 from celery import Celery
 from sqlalchemy import Engine, select
 
-from webapp.queries import runs
+from webapp.history.queries import runs
+from webapp.history.writer import write
 from webapp.recorder.batch import BATCH_SECONDS
 from webapp.recorder.held import Held
 from webapp.recorder.replies import ask
-from webapp.recorder.writer import write
 from webapp.runs.merge import REPR, Facts
 from webapp.runs.states import LIVE, rank
 from webapp.text import NAME_MAX, tidy

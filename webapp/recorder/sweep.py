@@ -11,10 +11,10 @@ from celery import Celery
 from celery.backends.redis import RedisBackend
 from sqlalchemy import Engine, select
 
-from webapp.queries import runs
-from webapp.recorder.pruning import Rule, rules
+from webapp.history.queries import runs
+from webapp.history.retention import Rule, rules
+from webapp.history.writer import write
 from webapp.recorder.results import EXACT, read_results
-from webapp.recorder.writer import write
 from webapp.runs.ids import first_id
 from webapp.runs.merge import Facts
 from webapp.runs.states import LIVE, READY_RANK, phase

@@ -16,6 +16,7 @@ from webapp.broker.revoked import forget_old
 from webapp.bulk import carry_out
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
+from webapp.history.retention import forget, prune
 from webapp.outbox import CLAIM_MAX, relay, something_waits
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
@@ -23,7 +24,6 @@ from webapp.recorder.hearing import EventRecorder
 from webapp.recorder.inspecting import enable_events, forget_gone, inspect, note_refused, owe_answers
 from webapp.recorder.jobs import Job
 from webapp.recorder.missed import Missed
-from webapp.recorder.pruning import forget, prune
 from webapp.recorder.repair import Repair
 from webapp.recorder.rescue import rescue
 from webapp.recorder.signs import keys_online, write_signs

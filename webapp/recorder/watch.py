@@ -10,9 +10,9 @@ from typing import Any, Final
 from celery import Celery
 from sqlalchemy import Engine, Row, or_, select
 
-from webapp.queries import runs
+from webapp.history.queries import runs
+from webapp.history.writer import write
 from webapp.recorder.results import read_results
-from webapp.recorder.writer import write
 from webapp.runs.merge import Facts
 from webapp.runs.states import LIVE, READY_RANK
 

@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 from flask import Blueprint, abort, current_app, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp import queries
 from webapp.again import exact_call, options_again
 from webapp.cancelling import cancel as ask_to_cancel
 from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
 from webapp.giving_back import give_back_by_hand
+from webapp.history import queries
 from webapp.launching import launch, send_again
 from webapp.text import clean, tidy
 from webapp.views.launched import key_of, tell_how_it_went

@@ -10,12 +10,13 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from webapp import bulk, listing, queries
+from webapp import bulk, listing
 from webapp.asking import plan_of
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.filters import Filter
 from webapp.finding import Key
+from webapp.history import queries
 from webapp.limits import time_limit
 from webapp.text import clean
 from webapp.views import ledger

@@ -10,7 +10,6 @@ from typing import Any, Final
 from flask import abort, current_app, render_template, request
 from sqlalchemy import Connection
 
-from webapp import queries
 from webapp.again import exact_call, options_again
 from webapp.broker.redis_keys import check_queue
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
@@ -22,7 +21,8 @@ from webapp.forms.calls import fill, raw_of, read_raw
 from webapp.forms.fields import Field, Form, form_of
 from webapp.forms.parse import Reading, read
 from webapp.forms.preview import preview
-from webapp.known import offered
+from webapp.history import queries
+from webapp.history.facets import offered
 from webapp.options import Options, read_options
 from webapp.presets import presets_of
 from webapp.text import NAME_MAX, clean

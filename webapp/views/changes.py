@@ -11,8 +11,8 @@ from typing import Final
 from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp import queries
 from webapp.extensions import db
+from webapp.history import queries
 from webapp.views import drawn, regions
 from webapp.views.faults import told
 

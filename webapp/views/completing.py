@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from webapp import fmt
 from webapp.filters import ORIGINS, QUERY_MAX, SPANS, TERM_FIELDS
-from webapp.known import CAP, values_with
+from webapp.history.facets import CAP, values_with
 from webapp.runs.states import GROUPS, STATES
 
 OPTIONS_MAX: Final = 20

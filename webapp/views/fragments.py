@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, request
 
-from webapp import queries, workflow
 from webapp.celery_app import celery_of
 from webapp.extensions import db
 from webapp.filters import Filter
+from webapp.history import queries, workflow
 from webapp.limits import time_limit
 from webapp.text import clean
 from webapp.views import completing, drawn, regions

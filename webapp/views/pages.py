@@ -8,7 +8,6 @@ from typing import Final
 from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp import queries
 from webapp.catalogue import knows
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
@@ -16,7 +15,8 @@ from webapp.extensions import db
 from webapp.filters import SORTS, SPANS, Filter
 from webapp.forms.fields import Form, form_of
 from webapp.forms.parse import read
-from webapp.known import offered
+from webapp.history import queries
+from webapp.history.facets import offered
 from webapp.launching import launch
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean

@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
-from webapp import queries
 from webapp.broker import control
 from webapp.celery_app import publisher_of
 from webapp.errors import VaseError
 from webapp.extensions import FileGone, db
+from webapp.history import queries
 
 blueprint = Blueprint("probes", __name__)
 

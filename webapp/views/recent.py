@@ -10,8 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, text
 
 from webapp.filters import Filter
+from webapp.history.queries import runs
 from webapp.listing import page
-from webapp.queries import runs
 from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE
 from webapp.views.present import Moment, run_path

@@ -16,9 +16,9 @@ from webapp.asking import Plan, plan_of
 from webapp.counting import COUNT_CAP
 from webapp.errors import TooSlowError
 from webapp.filters import Filter
+from webapp.history.queries import Environment
 from webapp.limits import time_limit
 from webapp.listing import NEW_CAP, Page
-from webapp.queries import Environment
 from webapp.runs.states import GROUPS, LIVE, look
 from webapp.views import drawn, ledger
 from webapp.views.numbers import ids

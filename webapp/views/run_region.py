@@ -12,10 +12,11 @@ from celery import Celery
 from flask import current_app, url_for
 from sqlalchemy import Connection, Row, select
 
-from webapp import fmt, workflow
+from webapp import fmt
 from webapp.again import executions, related
-from webapp.models import Cancel
-from webapp.queries import Environment, pool_of
+from webapp.history import workflow
+from webapp.history.models import Cancel
+from webapp.history.queries import Environment, pool_of
 from webapp.runs.actions import allowed, may_give_back
 from webapp.runs.states import DOUBTS, is_settled
 from webapp.views import present

@@ -8,9 +8,9 @@ from typing import Any, Final
 from flask import Blueprint, current_app, render_template
 from sqlalchemy import Row, func, select
 
-from webapp import queries
 from webapp.extensions import db
-from webapp.queries import RECORDER_STALE, dead_letters, gaps, recorders, workers
+from webapp.history import queries
+from webapp.history.queries import RECORDER_STALE, dead_letters, gaps, recorders, workers
 from webapp.views.present import Moment
 
 blueprint = Blueprint("status", __name__)

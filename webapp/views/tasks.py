@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp import queries
 from webapp.catalogue import known_tasks, queue_for, summaries
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
 from webapp.fmt import short_name
 from webapp.forms.parse import read
+from webapp.history import queries
 from webapp.launching import launch
 from webapp.options import Options, read_options
 from webapp.presets import remove, save

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, or_, select, text, update
 
-from webapp.models import Known as KnownValue
+from webapp.history.models import Known as KnownValue
 
 values = KnownValue.__table__
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from webapp.copying import copy
+from webapp.history.copy import copy
 
 PLAIN: Final = (
     "name queue origin root_id parent_id group_id eta expires retries created_at sent_at received_at started_at "

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select
 
-from webapp.copying import copy
-from webapp.models import TaskRun
+from webapp.history.copy import copy
+from webapp.history.models import TaskRun
+from webapp.history.tokens import run_words, tag, within
 from webapp.runs.states import FAILURE, LIVE, OTHER, SUCCESS
-from webapp.words import run_words, tag, within
 
 runs = TaskRun.__table__
 

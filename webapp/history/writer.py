@@ -11,12 +11,11 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine, Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from webapp import index
-from webapp.known import Known
-from webapp.models import Cancel
-from webapp.queries import bump, runs
-from webapp.recorder import statements
-from webapp.recorder.statements import PLAIN
+from webapp.history import index, sql
+from webapp.history.facets import Known
+from webapp.history.models import Cancel
+from webapp.history.queries import bump, runs
+from webapp.history.sql import PLAIN
 from webapp.runs import durations
 from webapp.runs.executions import is_new, is_of_another
 from webapp.runs.ids import new_id
@@ -57,7 +56,7 @@ def _write(engine: Engine, batch: Mapping[str, Facts], stored: Mapping[str, Fact
     with engine.connect() as connection, connection.begin() as transaction:
         plan = _Plan(bump(connection), noted, crowd)
         task_ids = {**batch, **stored}
-        known = statements.known(connection, task_ids)
+        known = sql.known(connection, task_ids)
         for task_id in task_ids:
             said = [part[task_id] for part in (batch, stored) if task_id in part]
             plan.add(task_id, said, known.get(task_id))
@@ -128,9 +127,9 @@ class _Plan:
         for row, _ in self.renewed:
             _put_aside(connection, row, self.version)
         if self.inserts:
-            statements.add(connection, self.inserts)
+            sql.add(connection, self.inserts)
         if self.updates:
-            statements.change(connection, self.updates)
+            sql.change(connection, self.updates)
         for row, values in self.renewed:
             mine = runs.c.id == values["id"]
             connection.execute(update(runs).where(mine).values(renewed_after=row.state_at))

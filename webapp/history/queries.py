@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, case, func, select, text, update
 
-from webapp.models import Cancel, Change, DeadLetter, Gap, Recorder, TaskRun, Worker, WorkerTask
+from webapp.history.models import Cancel, Change, DeadLetter, Gap, Recorder, TaskRun, Worker, WorkerTask
 
 RECORDER_STALE: Final = 10.0
 """Seconds without a heartbeat after which a recorder is taken to be gone."""

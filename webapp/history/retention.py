@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, func, select
 
-from webapp import index, known
-from webapp.queries import bump, cancels, dead_letters, gaps, runs, take_turn
+from webapp.history import facets, index
+from webapp.history.queries import bump, cancels, dead_letters, gaps, runs, take_turn
 from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE, LIVE, OTHER, SUCCESS
 
@@ -99,6 +99,6 @@ def forget(engine: Engine, days: Mapping[str, float]) -> None:
         removed = connection.execute(delete(dead_letters).where(dead_letters.c.at < now - NOTES_KEPT)).rowcount
         removed += connection.execute(delete(gaps).where(gaps.c.ended_at < now - NOTES_KEPT)).rowcount
         if all(days.values()):
-            known.forget(connection, now - (max(days.values()) + 1) * DAY)
+            facets.forget(connection, now - (max(days.values()) + 1) * DAY)
         if removed:
             bump(connection)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, text
 
-from webapp.queries import runs
+from webapp.history.queries import runs
 from webapp.runs import durations
 from webapp.runs.states import FAILURE, LIVE, OTHER, is_settled
 
