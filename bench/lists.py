@@ -21,8 +21,8 @@ from bench.tape import record, replay
 from tests.support import Stack, wait_until
 from webapp import create_app
 from webapp.extensions import db
-from webapp.filters import Cursor, Filter
-from webapp.listing import page
+from webapp.search.pages import page
+from webapp.search.query import Cursor, Filter
 
 ROUNDS = 7
 PASSES = 5

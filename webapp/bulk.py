@@ -15,20 +15,20 @@ from flask import Flask
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from webapp.again import exact_call, options_again
-from webapp.asking import ID_MAX, plan_of
 from webapp.cancelling import drop, request
-from webapp.counting import counts
 from webapp.errors import NotAllowedError, VaseError
-from webapp.filters import Filter
-from webapp.finding import Found
 from webapp.history.models import BulkAction
 from webapp.history.queries import bump, cancels, database_time, runs
 from webapp.launching import check_call
-from webapp.listing import newest_id, page
 from webapp.outbox import WAITS, Message, new_row
 from webapp.runs.actions import CANCEL, allowed
 from webapp.runs.arguments import exact_json
 from webapp.runs.states import GROUPS, UNSENT
+from webapp.search.counts import counts
+from webapp.search.finder import Found
+from webapp.search.pages import newest_id, page
+from webapp.search.planner import ID_MAX, plan_of
+from webapp.search.query import Filter
 
 bulk_actions = BulkAction.__table__
 

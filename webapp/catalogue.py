@@ -17,13 +17,13 @@ from webapp.again import exact_call
 from webapp.celery_app import is_ours
 from webapp.destinations import SHIPPED, choose
 from webapp.errors import NotAllowedError
-from webapp.filters import Filter
 from webapp.forms.infer import infer
 from webapp.history.models import TaskSchema
 from webapp.history.queries import LIVE_TASKS, runs, worker_tasks
-from webapp.listing import page
 from webapp.outbox import queue_of
 from webapp.runs.merge import STORED
+from webapp.search.pages import page
+from webapp.search.query import Filter
 from webapp.text import tidy
 from webapp.worker.describe import schema_of
 

@@ -72,7 +72,7 @@ def ask(checker: Checker, kind: str, query: str) -> int:
     """Ask for an action on all that match, as the page does; return its number."""
     from webapp import bulk
     from webapp.extensions import db
-    from webapp.filters import Filter
+    from webapp.search.query import Filter
 
     with checker.app.app_context(), db.engine.begin() as connection:
         return bulk.create(connection, kind, Filter.parse({"q": query}), [], "a fault test", float(RATE))

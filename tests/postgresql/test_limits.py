@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from webapp.errors import TooSlowError
 from webapp.extensions import db
-from webapp.limits import time_limit
+from webapp.search.timeout import time_limit
 
 
 def sleep_often(connection: Connection, seconds: float) -> None:

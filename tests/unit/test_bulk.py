@@ -14,9 +14,9 @@ from tests.unit.test_actions import told
 from webapp import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history.queries import cancels, runs
 from webapp.launching import launch
+from webapp.search.query import Filter
 from webapp.tasks import divide
 
 

@@ -15,11 +15,11 @@ from tests.unit.test_bulk import ask
 from tests.unit.test_searching import calls
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history.facets import CAP
 from webapp.history.writer import write
-from webapp.listing import page
 from webapp.recorder.events import facts_of
+from webapp.search.pages import page
+from webapp.search.query import Filter
 
 MANY = CAP + 101
 

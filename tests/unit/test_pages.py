@@ -13,13 +13,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 
 from tests.support import wait_until
-from webapp.counting import COUNT_CAP
 from webapp.extensions import db
 from webapp.history.queries import RECORDER_STALE, recorders, runs, workers
 from webapp.history.writer import write
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
 from webapp.runs.merge import merge
+from webapp.search.counts import COUNT_CAP
 
 EVERYTHING = [
     ("task-sent", 1000.0, {"name": "shop.pay", "args": "(1,)", "kwargs": "{}", "queue": "money"}),

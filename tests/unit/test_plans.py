@@ -10,7 +10,6 @@ from flask import Flask
 from tests.unit.plans import scans
 from webapp import bulk, cancelling
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history.queries import bump
 from webapp.history.retention import count, prune_some, rules
 from webapp.launching import launch
@@ -18,6 +17,7 @@ from webapp.outbox import claim, mark_sent, take
 from webapp.recorder.repair import Repair
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch
+from webapp.search.query import Filter
 from webapp.tasks import divide
 
 pytestmark = pytest.mark.sqlite_only

@@ -16,10 +16,10 @@ from webapp.broker.redis_keys import Keys, check_queue, keys_of
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import RefusedError, UnsendableError
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history.queries import runs
 from webapp.launching import launch
 from webapp.outbox import Message, publish
+from webapp.search.query import Filter
 
 TAKEN = [
     "unacked",

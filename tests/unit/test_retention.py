@@ -11,12 +11,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history import retention
 from webapp.history.queries import runs
 from webapp.history.writer import write
-from webapp.listing import page
 from webapp.recorder.events import facts_of
+from webapp.search.pages import page
+from webapp.search.query import Filter
 
 DAY = 86400.0
 OLD, NEW = 40 * DAY, 10 * DAY

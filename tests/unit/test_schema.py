@@ -9,12 +9,12 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import Column, MetaData, Table, insert, inspect, select
 
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history import index
 from webapp.history.queries import bump, runs
 from webapp.history.writer import write
-from webapp.listing import page
 from webapp.recorder.events import facts_of
+from webapp.search.pages import page
+from webapp.search.query import Filter
 
 
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:

@@ -15,20 +15,20 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, delete, insert, select
 
-from webapp.counting import counts
 from webapp.extensions import db
-from webapp.filters import SORTS, Cursor, Filter
-from webapp.finding import WINDOW
 from webapp.history.queries import bump, runs
 from webapp.history.writer import write
-from webapp.listing import everything, newer_than, newest_id, page
 from webapp.outbox import Message, new_row
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
 from webapp.runs.ids import first_id
 from webapp.runs.merge import Facts, merge
 from webapp.runs.states import LIVE_RANK
-from webapp.views.completing import completions
+from webapp.search.completion import completions
+from webapp.search.counts import counts
+from webapp.search.finder import WINDOW
+from webapp.search.pages import everything, newer_than, newest_id, page
+from webapp.search.query import SORTS, Cursor, Filter
 
 Row = dict[str, Any]
 Finds = Callable[[Row], bool]

@@ -14,12 +14,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from webapp import limits
 from webapp.errors import TooSlowError
 from webapp.extensions import db
 from webapp.history.writer import write
-from webapp.limits import time_limit
 from webapp.recorder.events import facts_of
+from webapp.search import timeout
+from webapp.search.timeout import time_limit
 
 
 def happened(task_id: str, kind: str = "succeeded", age: float = 100.0, **fields: object) -> None:
@@ -192,7 +192,7 @@ def test_a_page_whose_search_takes_too_long_says_what_to_do(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened("a")
-    monkeypatch.setattr(limits, "STEPS", 1)
+    monkeypatch.setattr(timeout, "STEPS", 1)
     monkeypatch.setitem(app.config, "QUERY_SECONDS", 0.0)
     page = client.get("/?q=division").text
     assert "The search took longer than 0 seconds and was stopped. Name a task" in page
@@ -309,7 +309,7 @@ def test_every_page_that_searches_is_stopped_when_it_takes_too_long(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     happened("a")
-    monkeypatch.setattr(limits, "STEPS", 1)
+    monkeypatch.setattr(timeout, "STEPS", 1)
     monkeypatch.setitem(app.config, "QUERY_SECONDS", 0.0)
     answer = client.get(path, query_string={"q": "state:fail"} if path == "/fragments/complete" else None)
     assert answer.status_code == 503
@@ -322,7 +322,7 @@ def test_an_action_whose_filter_takes_too_long_is_not_begun(
 ) -> None:
     happened("a")
     with monkeypatch.context() as patch:
-        patch.setattr(limits, "STEPS", 1)
+        patch.setattr(timeout, "STEPS", 1)
         patch.setitem(app.config, "QUERY_SECONDS", 0.0)
         assert client.post("/bulk", data={"kind": "retry", "all": "1", "q": "state:success"}).status_code == 503
     assert "None yet" in client.get("/bulk").text

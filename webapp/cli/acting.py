@@ -13,21 +13,21 @@ from sqlalchemy import Row, select
 
 from webapp import fmt
 from webapp.again import exact_call, options_again
-from webapp.asking import plan_of
 from webapp.cancelling import cancel as ask_to_cancel
 from webapp.catalogue import known_tasks, schema_for
 from webapp.celery_app import celery_of
 from webapp.cli.common import telling_faults
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history import queries
 from webapp.history.queries import runs
 from webapp.launching import launch
-from webapp.limits import time_limit
-from webapp.listing import page
 from webapp.runs.merge import STORED
 from webapp.runs.states import look
+from webapp.search.pages import page
+from webapp.search.planner import plan_of
+from webapp.search.query import Filter
+from webapp.search.timeout import time_limit
 
 FIELDS = (
     "task_id name state created_at started_at state_at runtime worker queue retries args kwargs result exception note "

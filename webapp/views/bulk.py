@@ -10,14 +10,15 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from webapp import bulk, listing
-from webapp.asking import plan_of
+from webapp import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
-from webapp.filters import Filter
-from webapp.finding import Key
 from webapp.history import queries
-from webapp.limits import time_limit
+from webapp.search import pages
+from webapp.search.finder import Key
+from webapp.search.planner import plan_of
+from webapp.search.query import Filter
+from webapp.search.timeout import time_limit
 from webapp.text import clean
 from webapp.views import ledger
 from webapp.views.numbers import ids
@@ -55,7 +56,7 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
     if not picked and not request.values.get("all"):
         problem = problem or "Select runs in the list first, or choose all that match."
     with reading() as connection:
-        keys = listing.page(connection, wanted, SAMPLE).keys
+        keys = pages.page(connection, wanted, SAMPLE).keys
         if picked:
             found = connection.execute(
                 select(queries.runs.c.id, queries.runs.c.changed, queries.runs.c.phase)

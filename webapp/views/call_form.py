@@ -15,7 +15,6 @@ from webapp.broker.redis_keys import check_queue
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import NotAllowedError, RefusedError
-from webapp.filters import known_zone, zone_of
 from webapp.fmt import short_name
 from webapp.forms.calls import fill, raw_of, read_raw
 from webapp.forms.fields import Field, Form, form_of
@@ -25,6 +24,7 @@ from webapp.history import queries
 from webapp.history.facets import offered
 from webapp.options import Options, read_options
 from webapp.presets import presets_of
+from webapp.search.query import known_zone, zone_of
 from webapp.text import NAME_MAX, clean
 from webapp.views.present import clip
 from webapp.views.reading import reading

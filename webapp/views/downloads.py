@@ -15,10 +15,11 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
 from sqlalchemy import Row
 
-from webapp import fmt, listing
-from webapp.asking import plan_of
+from webapp import fmt
 from webapp.extensions import db
-from webapp.filters import Filter
+from webapp.search import pages
+from webapp.search.planner import plan_of
+from webapp.search.query import Filter
 from webapp.views import present
 from webapp.views.faults import page
 
@@ -81,7 +82,7 @@ def _download(lines: Callable[[Rows], Iterator[str]], mimetype: str, name: str) 
 
 def _rows(wanted: Filter) -> Rows:
     with db.engine.connect() as connection:
-        for row in listing.everything(connection, wanted, current_app.config["QUERY_SECONDS"]):
+        for row in pages.everything(connection, wanted, current_app.config["QUERY_SECONDS"]):
             yield values_of(row)
 
 

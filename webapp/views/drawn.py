@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from flask import Flask, current_app, render_template
 
-from webapp.counting import COUNT_CAP
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history import queries
 from webapp.history.queries import Environment
+from webapp.search.counts import COUNT_CAP
+from webapp.search.query import Filter
 
 FRESH: Final = 0.05
 """Seconds for which the state of the environment is not asked for again, however many pages poll."""

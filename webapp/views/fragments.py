@@ -8,11 +8,12 @@ from flask import Blueprint, Response, current_app, render_template, request
 
 from webapp.celery_app import celery_of
 from webapp.extensions import db
-from webapp.filters import Filter
 from webapp.history import queries, workflow
-from webapp.limits import time_limit
+from webapp.search import completion
+from webapp.search.query import Filter
+from webapp.search.timeout import time_limit
 from webapp.text import clean
-from webapp.views import completing, drawn, regions
+from webapp.views import drawn, regions
 from webapp.views.reading import reading
 from webapp.views.run_region import run_region, run_version
 
@@ -63,5 +64,5 @@ def run() -> str | Response:
 def complete() -> str:
     """Answer the options that complete what is typed into the search box."""
     with reading() as connection:
-        options = completing.completions(connection, request.args.get("q", ""))
+        options = completion.completions(connection, request.args.get("q", ""))
     return render_template("runs/_options.html", options=options)

@@ -9,8 +9,8 @@ from flask import Flask, current_app
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from webapp.finding import Key
 from webapp.history import queries
+from webapp.search.finder import Key
 from webapp.views import present
 
 KEPT: Final = 4000

@@ -12,12 +12,12 @@ from webapp.catalogue import knows
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
-from webapp.filters import SORTS, SPANS, Filter
 from webapp.forms.fields import Form, form_of
 from webapp.forms.parse import read
 from webapp.history import queries
 from webapp.history.facets import offered
 from webapp.launching import launch
+from webapp.search.query import SORTS, SPANS, Filter
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views import regions

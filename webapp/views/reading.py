@@ -9,7 +9,7 @@ from flask import current_app
 from sqlalchemy import Connection
 
 from webapp.extensions import db
-from webapp.limits import time_limit
+from webapp.search.timeout import time_limit
 
 
 @contextmanager

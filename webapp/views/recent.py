@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select, text
 
-from webapp.filters import Filter
 from webapp.history.queries import runs
-from webapp.listing import page
 from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE
+from webapp.search.pages import page
+from webapp.search.query import Filter
 from webapp.views.present import Moment, run_path
 
 DAY: Final = 86_400.0

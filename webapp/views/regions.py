@@ -11,15 +11,16 @@ from flask import current_app, request, url_for
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from webapp import counting, fmt, listing
-from webapp.asking import Plan, plan_of
-from webapp.counting import COUNT_CAP
+from webapp import fmt
 from webapp.errors import TooSlowError
-from webapp.filters import Filter
 from webapp.history.queries import Environment
-from webapp.limits import time_limit
-from webapp.listing import NEW_CAP, Page
 from webapp.runs.states import GROUPS, LIVE, look
+from webapp.search import counts, pages
+from webapp.search.counts import COUNT_CAP
+from webapp.search.pages import NEW_CAP, Page
+from webapp.search.planner import Plan, plan_of
+from webapp.search.query import Filter
+from webapp.search.timeout import time_limit
 from webapp.views import drawn, ledger
 from webapp.views.numbers import ids
 
@@ -48,13 +49,13 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
     try:
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
             plan = plan_of(connection, wanted, time.time())
-            found = listing.page(connection, wanted, plan=plan)
-            totals = counting.counts(connection, wanted, drawn.many(wanted), plan, found.live)
+            found = pages.page(connection, wanted, plan=plan)
+            totals = counts.counts(connection, wanted, drawn.many(wanted), plan, found.live)
             drawn.note_many(wanted, totals)
             if top is None and not wanted.cursor and found.keys:
-                top = listing.newest_id(connection)
+                top = pages.newest_id(connection)
             elif top is not None and not wanted.cursor:
-                fresh = listing.newer_than(connection, wanted, top)
+                fresh = pages.newer_than(connection, wanted, top)
     except TooSlowError as fault:
         too_slow = str(fault)
     seen = _checksum(around, found, totals, fresh)

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, text
 
-from webapp.asking import ID_MAX, PHASES, Plan, plan_of
-from webapp.filters import Cursor, Filter
-from webapp.finding import OF_PHASE, WINDOW, Found, Key
 from webapp.history import queries
 from webapp.history.models import TaskRun
-from webapp.limits import time_limit
+from webapp.search.finder import OF_PHASE, WINDOW, Found, Key
+from webapp.search.planner import ID_MAX, PHASES, Plan, plan_of
+from webapp.search.query import Cursor, Filter
+from webapp.search.timeout import time_limit
 
 runs = TaskRun.__table__
 

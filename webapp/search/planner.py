@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from sqlalchemy import JSON, ColumnElement, Connection, Row, and_, cast, func, not_, or_, select
 
-from webapp.filters import BOOLEANS, Filter, Term
 from webapp.history.facets import is_known, values_with
 from webapp.history.index import Wanted
 from webapp.history.models import TaskRun
 from webapp.history.tokens import ARGS, ERROR, RESULT, asked, begins_a_word, needs_look, tag, text_words
 from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phases_of
+from webapp.search.query import BOOLEANS, Filter, Term
 from webapp.text import NAME_MAX
 
 runs = TaskRun.__table__

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from webapp.asking import PHASES, Plan, plan_of
-from webapp.filters import Filter
-from webapp.finding import OF_PHASE, WINDOW, Found, match
 from webapp.history import index
 from webapp.runs.states import LIVE
+from webapp.search.finder import OF_PHASE, WINDOW, Found, match
+from webapp.search.planner import PHASES, Plan, plan_of
+from webapp.search.query import Filter
 
 COUNT_CAP: Final = 10_000
 COUNT_WINDOW: Final = 500

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, text
 
-from webapp.asking import PHASES, Plan
 from webapp.history import index
 from webapp.history.models import TaskRun
 from webapp.runs.states import LIVE
+from webapp.search.planner import PHASES, Plan
 
 runs = TaskRun.__table__
 

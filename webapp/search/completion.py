@@ -7,9 +7,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from webapp import fmt
-from webapp.filters import ORIGINS, QUERY_MAX, SPANS, TERM_FIELDS
 from webapp.history.facets import CAP, values_with
 from webapp.runs.states import GROUPS, STATES
+from webapp.search.query import ORIGINS, QUERY_MAX, SPANS, TERM_FIELDS
 
 OPTIONS_MAX: Final = 20
 HINTS: Final = (
