@@ -9,9 +9,9 @@ from typing import Any, Final
 from flask import Flask
 from sqlalchemy import Connection, Row, or_, select
 
-from webapp.destinations import choose, queues_of_tasks
 from webapp.errors import NotAllowedError
 from webapp.history.queries import runs
+from webapp.outbox.destinations import choose, queues_of_tasks
 from webapp.runs.merge import STORED
 
 _RELATED: Final = [

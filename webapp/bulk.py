@@ -19,8 +19,8 @@ from webapp.cancelling import drop, request
 from webapp.errors import NotAllowedError, VaseError
 from webapp.history.models import BulkAction
 from webapp.history.queries import bump, cancels, database_time, runs
-from webapp.launching import check_call
-from webapp.outbox import WAITS, Message, new_row
+from webapp.outbox.relay import WAITS, Message, new_row
+from webapp.outbox.submit import check_call
 from webapp.runs.actions import CANCEL, allowed
 from webapp.runs.arguments import exact_json
 from webapp.runs.states import GROUPS, UNSENT

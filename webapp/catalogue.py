@@ -15,12 +15,12 @@ from sqlalchemy import Connection, select
 
 from webapp.again import exact_call
 from webapp.celery_app import is_ours
-from webapp.destinations import SHIPPED, choose
 from webapp.errors import NotAllowedError
 from webapp.forms.infer import infer
 from webapp.history.models import TaskSchema
 from webapp.history.queries import LIVE_TASKS, runs, worker_tasks
-from webapp.outbox import queue_of
+from webapp.outbox.destinations import SHIPPED, choose
+from webapp.outbox.relay import queue_of
 from webapp.runs.merge import STORED
 from webapp.search.pages import page
 from webapp.search.query import Filter
@@ -94,7 +94,7 @@ def knows(connection: Connection, celery: Celery, name: str) -> bool:
 
 
 def queue_for(app: Flask, task: KnownTask) -> str:
-    """Return the queue to which a task goes, see ``webapp.destinations``."""
+    """Return the queue to which a task goes, see ``webapp.outbox.destinations``."""
     return choose(app, task.name, task.queues) or queue_of(app, task.name)
 
 

@@ -141,7 +141,7 @@ class Checker:
 
     def submit(self, task: str, number: int, seconds: float = 0.0) -> str:
         """Submit a run of a witness task from this process."""
-        from webapp.launching import launch
+        from webapp.outbox.submit import launch
 
         task_id = self.attempt()
         with self.app.app_context():

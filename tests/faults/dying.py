@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.witness import DEATHS
-from webapp import launching, outbox
 from webapp.history import writer
+from webapp.outbox import relay, submit
 from webapp.recorder import batch
 
 Function = Callable[..., Any]
@@ -48,9 +48,9 @@ def _after(place: str, function: Function) -> Function:
     return wrapped
 
 
-launching.bump = _before("web-before-commit", launching.bump)
-launching._send = _before("web-after-commit", launching._send)
-outbox.publish = _after("relay-after-publish", _after("web-after-publish", outbox.publish))
+submit.bump = _before("web-before-commit", submit.bump)
+submit._send = _before("web-after-commit", submit._send)
+relay.publish = _after("relay-after-publish", _after("web-after-publish", relay.publish))
 writer._Plan.carry_out = _after("recorder-before-commit", writer._Plan.carry_out)  # type: ignore[method-assign]
 batch.record_each = _after("recorder-before-acknowledging", batch.record_each)
 

@@ -18,7 +18,7 @@ from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, run_by_id, runs
 from webapp.history.writer import write
-from webapp.launching import launch
+from webapp.outbox.submit import launch
 from webapp.recorder.events import facts_of
 from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.runs.states import phase

@@ -15,7 +15,7 @@ from webapp import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, runs
-from webapp.launching import launch
+from webapp.outbox.submit import launch
 from webapp.search.query import Filter
 from webapp.tasks import divide
 

@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert, select, update
 
 from webapp import bulk
-from webapp.destinations import with_queue
 from webapp.extensions import db
 from webapp.history.models import WorkerTask
 from webapp.history.queries import runs, workers
+from webapp.outbox.destinations import with_queue
 
 FOREIGN = "shop.pay"
 
@@ -54,7 +54,7 @@ def test_a_task_that_nobody_knows_goes_to_celerys_own_queue(app: Flask) -> None:
 
 
 def test_our_own_tasks_have_a_queue_of_their_own(app: Flask) -> None:
-    from webapp.outbox import queue_of
+    from webapp.outbox.relay import queue_of
 
     assert queue_of_new_run(app, "webapp.tasks.divide") is None
     assert queue_of(app, "webapp.tasks.divide") == "vase"

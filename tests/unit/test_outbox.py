@@ -17,8 +17,8 @@ from webapp.errors import BrokerError, RefusedError, UnexplainedError, Unsendabl
 from webapp.extensions import db
 from webapp.history.queries import changes, runs
 from webapp.history.writer import write
-from webapp.launching import Launched, launch
-from webapp.outbox import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
+from webapp.outbox.relay import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
+from webapp.outbox.submit import Launched, launch
 from webapp.recorder.events import facts_of
 
 DIVIDE = "webapp.tasks.divide"

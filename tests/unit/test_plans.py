@@ -12,8 +12,8 @@ from webapp import bulk, cancelling
 from webapp.extensions import db
 from webapp.history.queries import bump
 from webapp.history.retention import count, prune_some, rules
-from webapp.launching import launch
-from webapp.outbox import claim, mark_sent, take
+from webapp.outbox.relay import claim, mark_sent, take
+from webapp.outbox.submit import launch
 from webapp.recorder.repair import Repair
 from webapp.recorder.sweep import Sweep
 from webapp.recorder.watch import Watch

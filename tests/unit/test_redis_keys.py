@@ -17,8 +17,8 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import RefusedError, UnsendableError
 from webapp.extensions import db
 from webapp.history.queries import runs
-from webapp.launching import launch
-from webapp.outbox import Message, publish
+from webapp.outbox.relay import Message, publish
+from webapp.outbox.submit import launch
 from webapp.search.query import Filter
 
 TAKEN = [

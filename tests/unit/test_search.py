@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select
 from webapp.extensions import db
 from webapp.history.queries import bump, runs
 from webapp.history.writer import write
-from webapp.outbox import Message, new_row
+from webapp.outbox.relay import Message, new_row
 from webapp.recorder.events import facts_of
 from webapp.recorder.results import facts_of_stored
 from webapp.runs.ids import first_id

@@ -19,7 +19,7 @@ from webapp.extensions import db
 from webapp.history.facets import Known
 from webapp.history.models import TaskSchema, WorkerTask
 from webapp.history.queries import runs, workers
-from webapp.launching import launch
+from webapp.outbox.submit import launch
 from webapp.runs.ids import first_id
 from webapp.tasks import divide
 from webapp.views import recent

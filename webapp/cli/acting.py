@@ -21,7 +21,7 @@ from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history import queries
 from webapp.history.queries import runs
-from webapp.launching import launch
+from webapp.outbox.submit import launch
 from webapp.runs.merge import STORED
 from webapp.runs.states import look
 from webapp.search.pages import page

@@ -16,7 +16,7 @@ from webapp import fmt
 from webapp.cli.common import full_name, telling_faults
 from webapp.extensions import db
 from webapp.history import queries
-from webapp.launching import launch
+from webapp.outbox.submit import launch
 from webapp.runs.states import is_settled, look
 
 

@@ -17,7 +17,7 @@ from webapp.bulk import carry_out
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.history.retention import forget, prune
-from webapp.outbox import CLAIM_MAX, relay, something_waits
+from webapp.outbox.relay import CLAIM_MAX, relay, something_waits
 from webapp.recorder.cancels import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.hearing import EventRecorder

@@ -13,7 +13,7 @@ from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
 from webapp.giving_back import give_back_by_hand
 from webapp.history import queries
-from webapp.launching import launch, send_again
+from webapp.outbox.submit import launch, send_again
 from webapp.text import clean, tidy
 from webapp.views.launched import key_of, tell_how_it_went
 from webapp.views.present import run_path

@@ -22,7 +22,7 @@ from webapp.forms.parse import Reading, read
 from webapp.forms.preview import preview
 from webapp.history import queries
 from webapp.history.facets import offered
-from webapp.options import Options, read_options
+from webapp.outbox.options import Options, read_options
 from webapp.presets import presets_of
 from webapp.search.query import known_zone, zone_of
 from webapp.text import NAME_MAX, clean

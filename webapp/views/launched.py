@@ -6,7 +6,7 @@ import uuid
 
 from flask import flash
 
-from webapp.launching import Launched
+from webapp.outbox.submit import Launched
 
 
 def key_of(text: str | None) -> str | None:

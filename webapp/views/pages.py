@@ -16,7 +16,7 @@ from webapp.forms.fields import Form, form_of
 from webapp.forms.parse import read
 from webapp.history import queries
 from webapp.history.facets import offered
-from webapp.launching import launch
+from webapp.outbox.submit import launch
 from webapp.search.query import SORTS, SPANS, Filter
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean

@@ -14,8 +14,8 @@ from webapp.extensions import db
 from webapp.fmt import short_name
 from webapp.forms.parse import read
 from webapp.history import queries
-from webapp.launching import launch
-from webapp.options import Options, read_options
+from webapp.outbox.options import Options, read_options
+from webapp.outbox.submit import launch
 from webapp.presets import remove, save
 from webapp.text import clean, tidy
 from webapp.views import call_form, recent

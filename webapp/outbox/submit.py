@@ -17,14 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from webapp.broker.circuit_breaker import breaker_of
 from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
-from webapp.destinations import with_queue
 from webapp.errors import BrokerError, RefusedError, UnexplainedError
 from webapp.extensions import db
 from webapp.forms.json_schema import WrongError
 from webapp.forms.json_values import untagged
 from webapp.history.facets import Known
 from webapp.history.queries import bump, database_time, runs
-from webapp.outbox import Message, delivered_before, new_row, queue_of, send, take
+from webapp.outbox.destinations import with_queue
+from webapp.outbox.relay import Message, delivered_before, new_row, queue_of, send, take
 from webapp.runs.arguments import check_arguments, exact_json
 from webapp.text import NAME_MAX
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from webapp.celery_app import celery_of, is_ours
 from webapp.history.queries import LIVE_TASKS, worker_tasks
-from webapp.outbox import queue_of
+from webapp.outbox.relay import queue_of
 
 CELERYS_OWN: Final = "celery"
 """The queue that Celery's workers read by default (``task_default_queue`` of its documentation)."""
