@@ -13,7 +13,7 @@ from celery import Celery
 from flask import Flask, current_app
 from sqlalchemy import Connection, select
 
-from webapp.again import exact_call
+from webapp.actions.retry import exact_call
 from webapp.celery_app import is_ours
 from webapp.errors import NotAllowedError
 from webapp.forms.infer import infer

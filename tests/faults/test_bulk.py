@@ -70,7 +70,7 @@ def finish(checker: Checker, number: int, count: int, kills: int, timeout: float
 
 def ask(checker: Checker, kind: str, query: str) -> int:
     """Ask for an action on all that match, as the page does; return its number."""
-    from webapp import bulk
+    from webapp.actions import bulk
     from webapp.extensions import db
     from webapp.search.query import Filter
 

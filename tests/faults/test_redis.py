@@ -13,8 +13,8 @@ from celery import Celery
 from tests.faults.checker import Checker
 from tests.faults.conftest import Experiment
 from tests.support import wait_until
+from webapp.actions.give_back import give_back_by_hand
 from webapp.errors import BrokerError, NotAllowedError
-from webapp.giving_back import give_back_by_hand
 
 
 def begin_and_queue(checker: Checker, waiting: int) -> list[str]:

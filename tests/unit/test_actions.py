@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from tests.unit.plans import scans
+from webapp.actions.cancel import NEVER_SENT, NOT_SENT, cancel
 from webapp.broker.circuit_breaker import breaker_of
-from webapp.cancelling import NEVER_SENT, NOT_SENT, cancel
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, run_by_id, runs

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from tests.unit.test_actions import told
-from webapp import bulk
+from webapp.actions import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, runs

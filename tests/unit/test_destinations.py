@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import insert, select, update
 
-from webapp import bulk
+from webapp.actions import bulk
 from webapp.extensions import db
 from webapp.history.models import WorkerTask
 from webapp.history.queries import runs, workers

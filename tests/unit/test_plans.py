@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from tests.unit.plans import scans
-from webapp import bulk, cancelling
+from webapp.actions import bulk, cancel
 from webapp.extensions import db
 from webapp.history.queries import bump
 from webapp.history.retention import count, prune_some, rules
@@ -86,6 +86,6 @@ def action(kind: str, query: str) -> dict[str, object]:
 def test_cancels_touch_their_runs_alone(app: Flask) -> None:
     first = launch(app, divide.name, [1, 2]).task_id
     with scans(db.engine) as found, db.engine.begin() as connection:
-        cancelling.request(connection, [first], bump(connection), time.time())
-        cancelling.drop(connection, [first], bump(connection), time.time())
+        cancel.request(connection, [first], bump(connection), time.time())
+        cancel.drop(connection, [first], bump(connection), time.time())
     assert found == []

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from webapp import bulk
+from webapp.actions import bulk
 from webapp.broker.redis_keys import Keys, check_queue, keys_of
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import RefusedError, UnsendableError

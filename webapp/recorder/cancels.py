@@ -12,11 +12,11 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, select, update
 
+from webapp.actions.cancel import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, drop, take_back
 from webapp.broker.control import answers, ask
 from webapp.broker.redis import Memory, queues_of, waiting
 from webapp.broker.revoked import forget, forget_soon, remember
 from webapp.broker.withdrawal import withdraw
-from webapp.cancelling import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, drop, take_back
 from webapp.celery_app import celery_of, publisher_of
 from webapp.history.queries import bump, cancels, queues_read, runs
 from webapp.history.writer import write

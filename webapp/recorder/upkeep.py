@@ -10,10 +10,10 @@ from typing import Final
 from flask import Flask
 from sqlalchemy import Engine
 
+from webapp.actions.bulk import carry_out
 from webapp.broker.control import answering_workers, forget_replies, ping
 from webapp.broker.redis import Memory, plain_redis
 from webapp.broker.revoked import forget_old
-from webapp.bulk import carry_out
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.history.retention import forget, prune

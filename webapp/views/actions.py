@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 from flask import Blueprint, abort, current_app, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.again import exact_call, options_again
-from webapp.cancelling import cancel as ask_to_cancel
+from webapp.actions.cancel import cancel as ask_to_cancel
+from webapp.actions.give_back import give_back_by_hand
+from webapp.actions.retry import exact_call, options_again
 from webapp.errors import BrokerError, NotAllowedError, RefusedError
 from webapp.extensions import db
-from webapp.giving_back import give_back_by_hand
 from webapp.history import queries
 from webapp.outbox.submit import launch, send_again
 from webapp.text import clean, tidy

@@ -10,7 +10,7 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from webapp import bulk
+from webapp.actions import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history import queries

@@ -10,7 +10,7 @@ from typing import Any, Final
 from flask import abort, current_app, render_template, request
 from sqlalchemy import Connection
 
-from webapp.again import exact_call, options_again
+from webapp.actions.retry import exact_call, options_again
 from webapp.broker.redis_keys import check_queue
 from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of

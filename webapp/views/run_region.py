@@ -13,7 +13,7 @@ from flask import current_app, url_for
 from sqlalchemy import Connection, Row, select
 
 from webapp import fmt
-from webapp.again import executions, related
+from webapp.actions.retry import executions, related
 from webapp.history import workflow
 from webapp.history.models import Cancel
 from webapp.history.queries import Environment, pool_of

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Flask
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
-from webapp.again import exact_call, options_again
-from webapp.cancelling import drop, request
+from webapp.actions.cancel import drop, request
+from webapp.actions.retry import exact_call, options_again
 from webapp.errors import NotAllowedError, VaseError
 from webapp.history.models import BulkAction
 from webapp.history.queries import bump, cancels, database_time, runs
