@@ -14,7 +14,7 @@ from sqlalchemy import Row, select
 from webapp import fmt
 from webapp.actions.cancel import cancel as ask_to_cancel
 from webapp.actions.retry import exact_call, options_again
-from webapp.catalogue import known_tasks, schema_for
+from webapp.catalog.tasks import known_tasks, schema_for
 from webapp.celery_app import celery_of
 from webapp.cli.common import telling_faults
 from webapp.errors import NotAllowedError

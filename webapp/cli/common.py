@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import fmt
-from webapp.catalogue import known_tasks
+from webapp.catalog.tasks import known_tasks
 from webapp.celery_app import celery_of
 from webapp.errors import VaseError
 from webapp.extensions import db

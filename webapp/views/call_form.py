@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from webapp.actions.retry import exact_call, options_again
 from webapp.broker.redis_keys import check_queue
-from webapp.catalogue import KnownTask, known_tasks, queue_for, recent_calls, schema_for
+from webapp.catalog.presets import presets_of
+from webapp.catalog.tasks import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import NotAllowedError, RefusedError
 from webapp.fmt import short_name
@@ -23,7 +24,6 @@ from webapp.forms.preview import preview
 from webapp.history import queries
 from webapp.history.facets import offered
 from webapp.outbox.options import Options, read_options
-from webapp.presets import presets_of
 from webapp.search.query import known_zone, zone_of
 from webapp.text import NAME_MAX, clean
 from webapp.views.present import clip

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.catalogue import knows
+from webapp.catalog.tasks import knows
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.catalogue import known_tasks, queue_for, summaries
+from webapp.catalog.presets import remove, save
+from webapp.catalog.tasks import known_tasks, queue_for, summaries
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
@@ -16,7 +17,6 @@ from webapp.forms.parse import read
 from webapp.history import queries
 from webapp.outbox.options import Options, read_options
 from webapp.outbox.submit import launch
-from webapp.presets import remove, save
 from webapp.text import clean, tidy
 from webapp.views import call_form, recent
 from webapp.views.call_form import Typed
