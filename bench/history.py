@@ -20,8 +20,8 @@ from webapp.history import index
 from webapp.history.facets import Known
 from webapp.history.queries import changes, recorders, runs, workers
 from webapp.history.writer import row_of
-from webapp.recorder.events import facts_of
-from webapp.recorder.results import facts_of_stored
+from webapp.recorder.event_facts import facts_of
+from webapp.recorder.result_facts import facts_of_stored
 from webapp.runs.ids import BITS, new_id
 from webapp.runs.merge import Facts, merge
 

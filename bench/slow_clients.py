@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from bench.common import Figure, site
 from tests.support import Stack
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 
 CLIENTS = 200
 TIMES = 60

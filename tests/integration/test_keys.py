@@ -14,7 +14,7 @@ from tests import postgres
 from tests.support import Stack, answers, free_port, redis_executable, wait_until
 from webapp.broker.redis_keys import CANCELLED, STREAM
 from webapp.recorder.site import COPIED
-from webapp.recorder.streaming import FORBIDDEN
+from webapp.recorder.stream import FORBIDDEN
 
 OPTIONS = {"global_keyprefix": "acme:", "sep": ":", "priority_steps": [0, 5]}
 OF_RESULTS = b"celery-task-meta-"

@@ -11,7 +11,7 @@ import redis
 
 from tests.support import Stack
 from webapp.broker.redis_keys import STREAM
-from webapp.recorder.results import WHOLE_MAX
+from webapp.recorder.result_facts import WHOLE_MAX
 from webapp.worker.events import FIELD
 
 # Which database remembers the runs plays no part.

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 
 from tests.support import Stack, wait_until
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 
 pytestmark = pytest.mark.sqlite_only
 

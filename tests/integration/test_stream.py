@@ -11,7 +11,7 @@ import redis
 
 from tests.support import Stack, wait_until
 from webapp.broker.redis_keys import DROPPED, STREAM
-from webapp.recorder.group import TAKEOVER_IDLE
+from webapp.recorder.consumer_group import TAKEOVER_IDLE
 from webapp.worker.events import FIELD, MARK
 
 

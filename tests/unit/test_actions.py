@@ -19,7 +19,7 @@ from webapp.extensions import db
 from webapp.history.queries import cancels, run_by_id, runs
 from webapp.history.writer import write
 from webapp.outbox.submit import launch
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.runs.states import phase
 from webapp.tasks import divide

@@ -10,7 +10,7 @@ from flask import Flask
 from webapp.extensions import db
 from webapp.history.writer import write
 from webapp.recorder.clock import PATIENCE, Clock
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 
 DAY = 86400.0
 NOW = 1_800_000_000.0

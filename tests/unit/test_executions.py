@@ -13,7 +13,7 @@ from webapp.extensions import db
 from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.batch import Batch
-from webapp.recorder.results import facts_of_stored
+from webapp.recorder.result_facts import facts_of_stored
 
 ID = "sync-customer-7"
 DAY = 86400.0

@@ -18,9 +18,9 @@ from webapp.extensions import db
 from webapp.history.queries import dead_letters, runs
 from webapp.history.writer import record_each, write
 from webapp.recorder.batch import Batch
-from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
-from webapp.recorder.results import facts_of_stored
-from webapp.recorder.workers import Workers
+from webapp.recorder.event_facts import STATES_OF_EVENTS, facts_of, task_id_of
+from webapp.recorder.result_facts import facts_of_stored
+from webapp.recorder.worker_registry import Workers
 from webapp.text import NAME_MAX, tidy
 from webapp.views.present import run_path
 

@@ -15,8 +15,8 @@ import pytest
 
 from tests.support import ROOT
 from webapp.recorder.held import HELD_MAX, Held
-from webapp.recorder.repair import SPEECHLESS, Seen, _verdict
-from webapp.recorder.workers import PROCESSES_MAX, Workers
+from webapp.recorder.verdicts import SPEECHLESS, Seen, _verdict
+from webapp.recorder.worker_registry import PROCESSES_MAX, Workers
 from webapp.worker.lease import Lease, has_ended, place
 
 NOW = 1_000_000.0

@@ -12,7 +12,7 @@ from flask import Flask
 from tests.support import wait_until
 from webapp.extensions import db
 from webapp.history.queries import bump
-from webapp.recorder.away import complain
+from webapp.recorder.errors import complain
 from webapp.recorder.jobs import Job, work
 from webapp.recorder.news import Bell
 

@@ -17,7 +17,7 @@ from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history.facets import CAP
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 from webapp.search.pages import page
 from webapp.search.query import Filter
 

@@ -17,8 +17,8 @@ from sqlalchemy import delete, select
 from webapp.extensions import db
 from webapp.history.queries import runs
 from webapp.history.writer import facts_of_row, write
-from webapp.recorder.events import STATES_OF_EVENTS, facts_of
-from webapp.recorder.results import facts_of_stored
+from webapp.recorder.event_facts import STATES_OF_EVENTS, facts_of
+from webapp.recorder.result_facts import facts_of_stored
 from webapp.runs.merge import SUBMITTED, Facts, merge
 
 # Each says that the run is its own parent, as a retry does: what begins an execution is told apart elsewhere.

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webapp.broker.content import is_bounded
-from webapp.recorder.events import STATES_OF_EVENTS, facts_of, task_id_of
-from webapp.recorder.results import exception_text, facts_of_stored
+from webapp.recorder.event_facts import STATES_OF_EVENTS, facts_of, task_id_of
+from webapp.recorder.result_facts import exception_text, facts_of_stored
 from webapp.runs.merge import REPR, STORED, merge
 from webapp.runs.states import LIVE, OTHER, is_ready, look, phase, rank
 

@@ -19,7 +19,7 @@ from webapp.history.queries import changes, runs
 from webapp.history.writer import write
 from webapp.outbox.relay import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
 from webapp.outbox.submit import Launched, launch
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 
 DIVIDE = "webapp.tasks.divide"
 KEY = "6104b10e-cffe-4703-997d-bc085068d517"

@@ -16,8 +16,8 @@ from tests.support import wait_until
 from webapp.extensions import db
 from webapp.history.queries import RECORDER_STALE, recorders, runs, workers
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
-from webapp.recorder.results import facts_of_stored
+from webapp.recorder.event_facts import facts_of
+from webapp.recorder.result_facts import facts_of_stored
 from webapp.runs.merge import merge
 from webapp.search.counts import COUNT_CAP
 

@@ -14,9 +14,9 @@ from webapp.history.queries import bump
 from webapp.history.retention import count, prune_some, rules
 from webapp.outbox.relay import claim, mark_sent, take
 from webapp.outbox.submit import launch
-from webapp.recorder.repair import Repair
-from webapp.recorder.sweep import Sweep
-from webapp.recorder.watch import Watch
+from webapp.recorder.backfill import Sweep
+from webapp.recorder.live_runs import Watch
+from webapp.recorder.verdicts import Repair
 from webapp.search.query import Filter
 from webapp.tasks import divide
 

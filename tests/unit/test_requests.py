@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from webapp.extensions import db
 from webapp.history.queries import runs
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 
 GOOD = {"x": "1", "y": "2"}
 HOSTILE_IDS = [

@@ -14,7 +14,7 @@ from webapp.extensions import db
 from webapp.history import retention
 from webapp.history.queries import runs
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 from webapp.search.pages import page
 from webapp.search.query import Filter
 

@@ -19,8 +19,8 @@ from webapp.extensions import db
 from webapp.history.queries import bump, runs
 from webapp.history.writer import write
 from webapp.outbox.relay import Message, new_row
-from webapp.recorder.events import facts_of
-from webapp.recorder.results import facts_of_stored
+from webapp.recorder.event_facts import facts_of
+from webapp.recorder.result_facts import facts_of_stored
 from webapp.runs.ids import first_id
 from webapp.runs.merge import Facts, merge
 from webapp.runs.states import LIVE_RANK

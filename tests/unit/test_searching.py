@@ -17,7 +17,7 @@ from sqlalchemy import text
 from webapp.errors import TooSlowError
 from webapp.extensions import db
 from webapp.history.writer import write
-from webapp.recorder.events import facts_of
+from webapp.recorder.event_facts import facts_of
 from webapp.search import timeout
 from webapp.search.timeout import time_limit
 

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from webapp.extensions import db
 from webapp.history.queries import workers
-from webapp.recorder.signs import write_signs
-from webapp.recorder.workers import Workers
+from webapp.recorder.heartbeat import write_signs
+from webapp.recorder.worker_registry import Workers
 
 
 def heard(hostnames: list[str]) -> Workers:

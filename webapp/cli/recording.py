@@ -43,7 +43,7 @@ def prune_command(dry_run: bool) -> None:
 @with_appcontext
 def record_command() -> None:
     """Record what Celery's workers do into the database, until stopped."""
-    from webapp.recorder.loop import record
+    from webapp.recorder.service import record
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     stopping = threading.Event()

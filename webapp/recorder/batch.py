@@ -13,9 +13,9 @@ from sqlalchemy import Engine, insert
 from webapp.celery_app import celery_of
 from webapp.history.queries import bump, dead_letters
 from webapp.history.writer import record_each
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, why
-from webapp.recorder.events import facts_of, task_id_of
-from webapp.recorder.results import read_results
+from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, why
+from webapp.recorder.event_facts import facts_of, task_id_of
+from webapp.recorder.result_facts import read_results
 from webapp.runs.executions import is_new
 from webapp.runs.merge import Facts, merge_into
 from webapp.runs.states import IGNORED_RANK, READY_RANK

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain, why
+from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain, why
 from webapp.recorder.news import Bell
 
 log = logging.getLogger(__name__)

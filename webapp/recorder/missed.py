@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine, func, insert, select
 
 from webapp.history.queries import bump, gaps, runs, workers
-from webapp.recorder.workers import ANSWERED, Key, Workers
+from webapp.recorder.worker_registry import ANSWERED, Key, Workers
 from webapp.runs.ids import first_id
 
 NAMED: Final = 5

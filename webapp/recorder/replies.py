@@ -16,7 +16,7 @@ from celery import Celery
 
 from webapp.broker.content import TolerantMailbox
 from webapp.broker.control import note_asked
-from webapp.recorder.workers import Key
+from webapp.recorder.worker_registry import Key
 
 ATTRIBUTE: Final = "vase_schema"
 """The attribute of our tasks that ``inspect registered`` is asked for; see ``celery_app``."""

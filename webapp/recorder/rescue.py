@@ -13,7 +13,7 @@ from celery import Celery
 
 from webapp.broker.redis import give_back
 from webapp.recorder.held import Held
-from webapp.recorder.workers import Ended
+from webapp.recorder.worker_registry import Ended
 from webapp.worker.lease import has_ended
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from celery.backends.base import BaseKeyValueStoreBackend
 from celery.backends.redis import RedisBackend
 from redis.exceptions import ResponseError
 
-from webapp.recorder.events import EXCEPTION_MAX, unknown_task
+from webapp.recorder.event_facts import EXCEPTION_MAX, unknown_task
 from webapp.runs.merge import STORED, Facts
 from webapp.runs.states import STATE_MAX, UNREADY, is_ready, rank, stored_rank
 from webapp.text import clean, cut, tidy

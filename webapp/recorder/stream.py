@@ -18,9 +18,9 @@ from webapp.broker.redis import is_redis, plain, plain_redis
 from webapp.broker.redis_keys import keys_of_channel
 from webapp.celery_app import celery_of
 from webapp.history.queries import bump, gaps
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import Batch
-from webapp.recorder.group import READ_MAX, CopiedError, Entry, Group
+from webapp.recorder.consumer_group import READ_MAX, CopiedError, Entry, Group
+from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.held import Held
 from webapp.worker.events import FIELD, REFUSED_SECONDS
 

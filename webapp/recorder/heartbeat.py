@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from webapp.history.queries import bump, recorders, take_turn, workers
-from webapp.recorder.workers import ANSWERED, Key, Sign, Workers
+from webapp.recorder.worker_registry import ANSWERED, Key, Sign, Workers
 from webapp.worker.lease import Lease
 
 FORGET_AFTER: Final = 24 * 3600.0

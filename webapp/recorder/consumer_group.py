@@ -20,7 +20,7 @@ from webapp.broker.redis_keys import DROPPED, LIFE, STREAM, Keys
 from webapp.history.queries import bump, changes
 from webapp.recorder import site
 from webapp.recorder.gaps import note_gap
-from webapp.recorder.signs import recorder_name
+from webapp.recorder.heartbeat import recorder_name
 
 log = logging.getLogger(__name__)
 

@@ -18,20 +18,20 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.history.retention import forget, prune
 from webapp.outbox.relay import CLAIM_MAX, relay, something_waits
-from webapp.recorder.cancels import follow
+from webapp.recorder.backfill import Sweep
+from webapp.recorder.cancel_follow_up import follow
 from webapp.recorder.clock import Clock
-from webapp.recorder.hearing import EventRecorder
-from webapp.recorder.inspecting import enable_events, forget_gone, inspect, note_refused, owe_answers
+from webapp.recorder.discovery import enable_events, forget_gone, inspect, note_refused, owe_answers
+from webapp.recorder.heartbeat import keys_online, write_signs
 from webapp.recorder.jobs import Job
+from webapp.recorder.live_runs import Watch
 from webapp.recorder.missed import Missed
-from webapp.recorder.repair import Repair
+from webapp.recorder.pubsub import EventRecorder
 from webapp.recorder.rescue import rescue
-from webapp.recorder.signs import keys_online, write_signs
 from webapp.recorder.stock import take_stock
-from webapp.recorder.streaming import StreamRecorder
-from webapp.recorder.sweep import Sweep
-from webapp.recorder.watch import Watch
-from webapp.recorder.workers import Ended, Key
+from webapp.recorder.stream import StreamRecorder
+from webapp.recorder.verdicts import Repair
+from webapp.recorder.worker_registry import Ended, Key
 from webapp.text import tidy
 
 NEWCOMER_SECONDS: Final = 5.0

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from webapp.history.queries import runs
 from webapp.history.retention import Rule, rules
 from webapp.history.writer import write
-from webapp.recorder.results import EXACT, read_results
+from webapp.recorder.result_facts import EXACT, read_results
 from webapp.runs.ids import first_id
 from webapp.runs.merge import Facts
 from webapp.runs.states import LIVE, READY_RANK, phase

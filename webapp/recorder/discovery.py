@@ -16,7 +16,7 @@ from webapp.broker.content import notice_of
 from webapp.history.models import TaskSchema
 from webapp.history.queries import bump, worker_tasks, workers
 from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, refused, whose
-from webapp.recorder.workers import Key, Workers
+from webapp.recorder.worker_registry import Key, Workers
 from webapp.text import NAME_MAX, tidy
 
 task_schemas = TaskSchema.__table__

@@ -18,13 +18,13 @@ from sqlalchemy import Engine
 from webapp.broker.content import REFUSED, accepted, is_bounded, notice_of
 from webapp.broker.redis import is_redis
 from webapp.celery_app import celery_of
-from webapp.recorder.away import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
+from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.gaps import note_gap
 from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
 from webapp.recorder.held import Held
 from webapp.recorder.news import Bell
-from webapp.recorder.workers import Workers
+from webapp.recorder.worker_registry import Workers
 from webapp.text import tidy
 from webapp.worker.events import unmarked_events
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, Row, or_, select
 
 from webapp.history.queries import runs
 from webapp.history.writer import write
-from webapp.recorder.results import read_results
+from webapp.recorder.result_facts import read_results
 from webapp.runs.merge import Facts
 from webapp.runs.states import LIVE, READY_RANK
 

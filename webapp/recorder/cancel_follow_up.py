@@ -20,8 +20,8 @@ from webapp.broker.withdrawal import withdraw
 from webapp.celery_app import celery_of, publisher_of
 from webapp.history.queries import bump, cancels, queues_read, runs
 from webapp.history.writer import write
-from webapp.recorder.results import read_results
-from webapp.recorder.signs import hostnames_online
+from webapp.recorder.heartbeat import hostnames_online
+from webapp.recorder.result_facts import read_results
 from webapp.runs.states import DOUBTS, UNSENT, is_ready
 
 log = logging.getLogger(__name__)

@@ -17,15 +17,15 @@ from sqlalchemy import Engine, event
 from webapp.broker.control import FAULTS, forget_replies
 from webapp.celery_app import celery_of, publisher_of
 from webapp.extensions import db
-from webapp.recorder.away import DATABASE_AWAY, complain, why
+from webapp.recorder.errors import DATABASE_AWAY, complain, why
 from webapp.recorder.health import keepalive
-from webapp.recorder.hearing import EventRecorder
+from webapp.recorder.heartbeat import expect_known, say_goodbye
 from webapp.recorder.jobs import work
 from webapp.recorder.news import Bell
+from webapp.recorder.pubsub import EventRecorder
 from webapp.recorder.replies import StillClock
-from webapp.recorder.signs import expect_known, say_goodbye
-from webapp.recorder.streaming import StreamRecorder
-from webapp.recorder.upkeep import Upkeep
+from webapp.recorder.scheduler import Upkeep
+from webapp.recorder.stream import StreamRecorder
 
 log = logging.getLogger(__name__)
 

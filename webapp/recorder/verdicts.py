@@ -26,8 +26,8 @@ from webapp.history.queries import gaps, runs
 from webapp.history.queries import workers as workers_table
 from webapp.history.writer import write
 from webapp.recorder.held import Held
-from webapp.recorder.results import read_results
-from webapp.recorder.workers import Workers
+from webapp.recorder.result_facts import read_results
+from webapp.recorder.worker_registry import Workers
 from webapp.runs.actions import HELD, is_solo
 from webapp.runs.merge import Facts
 from webapp.runs.states import IGNORED_RANK, LIVE, LIVE_RANK
