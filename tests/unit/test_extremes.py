@@ -22,7 +22,7 @@ from webapp.recorder.event_facts import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.result_facts import facts_of_stored
 from webapp.recorder.worker_registry import Workers
 from webapp.text import NAME_MAX, tidy
-from webapp.views.present import run_path
+from webapp.views.runs.presenters import run_path
 
 NOW = 5000.0
 MAX = 65536

@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 
 from webapp.extensions import db
 from webapp.history.queries import recorders
-from webapp.views import probes
+from webapp.views import health
 
 
 def checks(client: FlaskClient) -> dict[str, dict[str, object]]:
@@ -33,7 +33,7 @@ def test_what_nobody_foresaw_is_answered_as_json(client: FlaskClient, monkeypatc
     def fails() -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(probes.CHECKS, "broker", fails)
+    monkeypatch.setitem(health.CHECKS, "broker", fails)
     assert checks(client)["broker"]["ok"] is False
 
 

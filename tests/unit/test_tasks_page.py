@@ -22,7 +22,7 @@ from webapp.history.queries import runs, workers
 from webapp.outbox.submit import launch
 from webapp.runs.ids import first_id
 from webapp.tasks import divide
-from webapp.views import recent
+from webapp.views.tasks import statistics
 from webapp.worker.describe import schema_of
 
 DIVIDE = {"name": "webapp.tasks.divide", "mode": "fields"}
@@ -278,7 +278,7 @@ def test_the_row_of_a_task_shows_its_own_run_though_the_name_of_another_ends_so(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However many tasks other tests have imported into this process.
-    monkeypatch.setattr(recent, "SOUGHT", 10_000)
+    monkeypatch.setattr(statistics, "SOUGHT", 10_000)
     known_to("celery@shop", "divide", None)
     for days, name in ((6, "divide"), (5, divide.name)):
         task_id = launch(app, name, [3, 4]).task_id

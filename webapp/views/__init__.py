@@ -11,36 +11,18 @@ if TYPE_CHECKING:
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
     from webapp import fmt
-    from webapp.views import (
-        actions,
-        assets,
-        bulk,
-        changes,
-        downloads,
-        drawn,
-        faults,
-        fragments,
-        ledger,
-        numbers,
-        pages,
-        present,
-        probes,
-        status,
-        tasks,
-    )
+    from webapp.views import assets, bulk, cache, errors, health, numbers, recording
+    from webapp.views.runs import actions, export, fragments, live, pages, presenters, rows
+    from webapp.views.tasks import pages as tasks_pages
 
     app.url_map.converters["int"] = numbers.IdConverter
-    for module in (pages, fragments, changes, downloads, probes, status, actions, tasks, bulk):
+    for module in (pages, fragments, live, export, health, recording, actions, tasks_pages, bulk):
         app.register_blueprint(module.blueprint)
-    app.jinja_env.globals["badge_of"] = present.badge_of
+    app.jinja_env.globals["badge_of"] = presenters.badge_of
     app.jinja_env.filters |= {
-        "run_path": present.run_path,
+        "run_path": presenters.run_path,
         "short_name": fmt.short_name,
         "duration": fmt.duration,
     }
-    assets.init_app(app)
-    ledger.init_app(app)
-    drawn.init_app(app)
-    changes.init_app(app)
-    downloads.init_app(app)
-    faults.init_app(app)
+    for module in (assets, rows, cache, live, export, errors):
+        module.init_app(app)

@@ -20,10 +20,10 @@ from webapp.search.planner import plan_of
 from webapp.search.query import Filter
 from webapp.search.timeout import time_limit
 from webapp.text import clean
-from webapp.views import ledger
+from webapp.views.connection import reading
 from webapp.views.numbers import ids
-from webapp.views.present import Moment
-from webapp.views.reading import reading
+from webapp.views.runs import rows
+from webapp.views.runs.presenters import Moment
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk")
 
@@ -68,7 +68,7 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
         problems = [*(text for _, text in wanted.problems), *plan_of(connection, wanted, time.time()).problems]
         context: dict[str, Any] = {
             "around": queries.environment(connection),
-            "sample": ledger.lines(connection, keys, url_for("pages.index")),
+            "sample": rows.lines(connection, keys, url_for("pages.index")),
         }
     problem = problem or next(iter(problems), "")
     hidden = [*wanted.to_params(sort="").items(), *(("pick", str(id_)) for id_ in picked), ("kind", kind)]

@@ -18,11 +18,12 @@ from webapp.history import queries
 from webapp.outbox.options import Options, read_options
 from webapp.outbox.submit import launch
 from webapp.text import clean, tidy
-from webapp.views import call_form, recent
-from webapp.views.call_form import Typed
-from webapp.views.launched import key_of, tell_how_it_went
-from webapp.views.present import run_path
-from webapp.views.reading import reading
+from webapp.views.connection import reading
+from webapp.views.runs.presenters import run_path
+from webapp.views.runs.submission import key_of, tell_how_it_went
+from webapp.views.tasks import form as task_form
+from webapp.views.tasks import statistics
+from webapp.views.tasks.form import Typed
 
 blueprint = Blueprint("tasks", __name__)
 
@@ -34,7 +35,7 @@ def index() -> str:
     with reading() as connection:
         around = queries.environment(connection)
         tasks = known_tasks(connection, celery)
-        lately = recent.lately(connection, tasks)
+        lately = statistics.lately(connection, tasks)
         about = summaries(connection, celery, tasks.values())
     rows = [
         {
@@ -46,27 +47,27 @@ def index() -> str:
         }
         for name, task in tasks.items()
     ]
-    return render_template("tasks/index.html", around=around, tasks=rows, window=recent.WINDOW_TEXT)
+    return render_template("tasks/index.html", around=around, tasks=rows, window=statistics.WINDOW_TEXT)
 
 
 @blueprint.get("/task")
 def form() -> str:
     """Show the form of a task, filled from the query (``p.x=1``, ``o.queue=slow``) or from the run named ``from``."""
     with reading() as connection:
-        task, empty = call_form.known(connection, request.args.get("name", ""))
-        shown, raw, options = empty, call_form.NO_CALL, Options()
+        task, empty = task_form.known(connection, request.args.get("name", ""))
+        shown, raw, options = empty, task_form.NO_CALL, Options()
         problems: list[str] = []
         if number := request.args.get("preset"):
-            shown, problems, raw = call_form.filled_by_preset(connection, task, empty, number)
+            shown, problems, raw = task_form.filled_by_preset(connection, task, empty, number)
         elif source := request.args.get("from"):
-            shown, problems, raw, options = call_form.filled_from(connection, empty, clean(source))
+            shown, problems, raw, options = task_form.filled_from(connection, empty, clean(source))
         elif any(name.startswith(("p.", "s.")) for name in request.args):
-            shown = call_form.calmed(read(empty, request.args.to_dict(flat=False), call_form.zone()).form)
-        linked = read_options(request.args, datetime.now(UTC), call_form.zone())
+            shown = task_form.calmed(read(empty, request.args.to_dict(flat=False), task_form.zone()).form)
+        linked = read_options(request.args, datetime.now(UTC), task_form.zone())
         options.typed |= {name: text for name, text in linked.typed.items() if text}
         options.errors = linked.errors
-        call_form.refuse_taken_queue(options)
-        return call_form.draw(connection, task, shown, raw=raw, options=options, problems=problems)
+        task_form.refuse_taken_queue(options)
+        return task_form.draw(connection, task, shown, raw=raw, options=options, problems=problems)
 
 
 @blueprint.post("/task")

@@ -13,9 +13,10 @@ from webapp.search import completion
 from webapp.search.query import Filter
 from webapp.search.timeout import time_limit
 from webapp.text import clean
-from webapp.views import drawn, regions
-from webapp.views.reading import reading
-from webapp.views.run_region import run_region, run_version
+from webapp.views import cache
+from webapp.views.connection import reading
+from webapp.views.runs import list
+from webapp.views.runs.detail import run_region, run_version
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
 
@@ -29,16 +30,16 @@ def unchanged() -> Response:
 def runs() -> bytes | Response:
     """Answer the list's region when it has changed since version ``v``."""
     last = request.args.get("v", "")
-    around = drawn.environment(at_least=regions.version_of(last))
-    if last.partition("-")[0] == regions.stamp(around):
+    around = cache.environment(at_least=list.version_of(last))
+    if last.partition("-")[0] == list.stamp(around):
         return unchanged()
     wanted = Filter.parse(request.args)
 
     def make() -> dict[str, Any]:
         with db.engine.connect() as connection:
-            return regions.list_region(connection, wanted, around)
+            return list.list_region(connection, wanted, around)
 
-    region = drawn.region((regions.stamp(around), request.script_root, wanted), make)
+    region = cache.region((list.stamp(around), request.script_root, wanted), make)
     if region.context["checksum"] == last.partition("-")[2]:
         return unchanged()
     return region.render("runs/_poll.html")
@@ -47,7 +48,7 @@ def runs() -> bytes | Response:
 @blueprint.get("/run")
 def run() -> str | Response:
     """Answer one run's region when it has changed since version ``v``."""
-    around = drawn.environment()
+    around = cache.environment()
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, clean(request.args.get("task_id", "")))
         if row is None:

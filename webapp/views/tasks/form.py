@@ -26,8 +26,8 @@ from webapp.history.facets import offered
 from webapp.outbox.options import Options, read_options
 from webapp.search.query import known_zone, zone_of
 from webapp.text import NAME_MAX, clean
-from webapp.views.present import clip
-from webapp.views.reading import reading
+from webapp.views.connection import reading
+from webapp.views.runs.presenters import clip
 
 RECENT_SHOWN: Final = 5
 PAGE: Final = "tasks/form.html"

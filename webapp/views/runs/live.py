@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.extensions import db
 from webapp.history import queries
-from webapp.views import drawn, regions
-from webapp.views.faults import told
+from webapp.views import cache
+from webapp.views.errors import told
+from webapp.views.runs import list
 
 blueprint = Blueprint("changes", __name__)
 
@@ -43,7 +44,7 @@ def stream() -> Response:
     asking, and the page asks for itself every few seconds instead.
     """
     places: threading.BoundedSemaphore = current_app.extensions["changes"]
-    if not (regions.can_wait() and places.acquire(blocking=False)):
+    if not (list.can_wait() and places.acquire(blocking=False)):
         return Response(status=204)
     answer = Response(stream_with_context(_events(request.args.get("since", ""))), mimetype="text/event-stream")
     answer.call_on_close(places.release)
@@ -57,14 +58,14 @@ def _events(since: str) -> Iterator[str]:
     while (now := time.monotonic()) < end:
         try:
             with engine.connect() as connection:
-                stamp = regions.stamp(queries.environment(connection))
+                stamp = list.stamp(queries.environment(connection))
         except SQLAlchemyError as fault:
             # The browser connects anew by itself, as it does when the server goes away.
             log.error("The database failed: %s", told(fault))
             return
         if stamp != since:
             # By then no process goes by an older look, so the page that asks at this word gets the news.
-            time.sleep(drawn.FRESH)
+            time.sleep(cache.FRESH)
             yield f"retry: 1000\nevent: change\ndata: {stamp}\n\n"
             return
         if now - spoken > SPEAK_EVERY:

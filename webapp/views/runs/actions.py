@@ -15,8 +15,8 @@ from webapp.extensions import db
 from webapp.history import queries
 from webapp.outbox.submit import launch, send_again
 from webapp.text import clean, tidy
-from webapp.views.launched import key_of, tell_how_it_went
-from webapp.views.present import run_path
+from webapp.views.runs.presenters import run_path
+from webapp.views.runs.submission import key_of, tell_how_it_went
 
 blueprint = Blueprint("actions", __name__)
 

@@ -20,10 +20,10 @@ from webapp.outbox.submit import launch
 from webapp.search.query import SORTS, SPANS, Filter
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
-from webapp.views import regions
-from webapp.views.launched import key_of, tell_how_it_went
-from webapp.views.reading import reading
-from webapp.views.run_region import Unknown, run_region
+from webapp.views.connection import reading
+from webapp.views.runs import list
+from webapp.views.runs.detail import Unknown, run_region
+from webapp.views.runs.submission import key_of, tell_how_it_went
 from webapp.worker.describe import schema_of
 
 blueprint = Blueprint("pages", __name__)
@@ -40,7 +40,7 @@ def index() -> str:
 def _render_index(form: Form, problem: str = "") -> str:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
-        region = regions.list_region(connection, wanted, queries.environment(connection))
+        region = list.list_region(connection, wanted, queries.environment(connection))
         names = offered(connection)
         with_form = knows(connection, celery_of(current_app), divide.name)
     return render_template(

@@ -14,7 +14,7 @@ from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE
 from webapp.search.pages import page
 from webapp.search.query import Filter
-from webapp.views.present import Moment, run_path
+from webapp.views.runs.presenters import Moment, run_path
 
 DAY: Final = 86_400.0
 NEWEST: Final = 10_000

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from webapp.history import queries
 from webapp.search.finder import Key
-from webapp.views import present
+from webapp.views.runs import presenters
 
 KEPT: Final = 4000
 """Lines kept by each process, about a kilobyte each."""
@@ -36,7 +36,7 @@ def lines(connection: Connection, keys: Sequence[Key], base: str) -> list[Markup
     if missing:
         draw = current_app.jinja_env.get_template("_macros.html").module.line  # type: ignore[attr-defined]
         for row in queries.listed(connection, missing):
-            line = draw(present.listed(row), base)
+            line = draw(presenters.listed(row), base)
             found[base, row.id, row.changed] = kept[base, row.id, row.changed] = line
         for key in list(kept)[: max(len(kept) - KEPT, 0)]:
             kept.pop(key, None)

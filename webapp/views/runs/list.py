@@ -21,8 +21,9 @@ from webapp.search.pages import NEW_CAP, Page
 from webapp.search.planner import Plan, plan_of
 from webapp.search.query import Filter
 from webapp.search.timeout import time_limit
-from webapp.views import drawn, ledger
+from webapp.views import cache
 from webapp.views.numbers import ids
+from webapp.views.runs import rows
 
 
 def stamp(around: Environment) -> str:
@@ -50,8 +51,8 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
             plan = plan_of(connection, wanted, time.time())
             found = pages.page(connection, wanted, plan=plan)
-            totals = counts.counts(connection, wanted, drawn.many(wanted), plan, found.live)
-            drawn.note_many(wanted, totals)
+            totals = counts.counts(connection, wanted, cache.many(wanted), plan, found.live)
+            cache.note_many(wanted, totals)
             if top is None and not wanted.cursor and found.keys:
                 top = pages.newest_id(connection)
             elif top is not None and not wanted.cursor:
@@ -61,7 +62,7 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
     seen = _checksum(around, found, totals, fresh)
     live = any(key.phase == LIVE for key in found.keys) or (not wanted.cursor and totals[LIVE][0] > 0)
     fixed = wanted.to_params(top=top)
-    lines = ledger.lines(connection, found.keys, base)
+    lines = rows.lines(connection, found.keys, base)
     return {
         "around": around,
         "wanted": wanted,

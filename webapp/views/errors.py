@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from webapp.errors import TooSlowError
-from webapp.views.run_region import Unknown
+from webapp.views.runs.detail import Unknown
 
 log = logging.getLogger(__name__)
 

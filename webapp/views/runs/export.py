@@ -20,8 +20,8 @@ from webapp.extensions import db
 from webapp.search import pages
 from webapp.search.planner import plan_of
 from webapp.search.query import Filter
-from webapp.views import present
-from webapp.views.faults import page
+from webapp.views.errors import page
+from webapp.views.runs import presenters
 
 blueprint = Blueprint("downloads", __name__)
 
@@ -91,7 +91,7 @@ def values_of(row: Row[Any]) -> dict[str, Any]:
     times = {name: fmt.iso(at) if (at := getattr(row, name)) is not None else None for name in _TIMES}
     ended = fmt.iso(row.state_at) if row.phase else None
     plain = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
-    spans = {"waited_seconds": present.waited(row), "ran_seconds": present.ran(row)}
+    spans = {"waited_seconds": presenters.waited(row), "ran_seconds": presenters.ran(row)}
     found = plain | times | spans | {"task": row.name, "ended_at": ended}
     return {name: found[name] for name in COLUMNS}
 

@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, select
 from webapp.extensions import db
 from webapp.history import queries
 from webapp.history.queries import RECORDER_STALE, dead_letters, gaps, recorders, workers
-from webapp.views.present import Moment
+from webapp.views.runs.presenters import Moment
 
 blueprint = Blueprint("status", __name__)
 

@@ -19,8 +19,8 @@ from webapp.history.models import Cancel
 from webapp.history.queries import Environment, pool_of
 from webapp.runs.actions import allowed, may_give_back
 from webapp.runs.states import DOUBTS, is_settled
-from webapp.views import present
-from webapp.views.present import Moment, run_path
+from webapp.views.runs import presenters
+from webapp.views.runs.presenters import Moment, run_path
 
 cancels = Cancel.__table__
 
@@ -37,17 +37,17 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
     version, any_live = workflow.version(connection, row)
     return {
         "around": around,
-        "run": present.listed(row),
+        "run": presenters.listed(row),
         "row": row,
-        "timeline": present.timeline(row),
-        "arguments": present.argument_lines(row, celery),
-        "arguments_note": present.source_of_arguments(row),
-        "result": present.result_text(row),
+        "timeline": presenters.timeline(row),
+        "arguments": presenters.argument_lines(row, celery),
+        "arguments_note": presenters.source_of_arguments(row),
+        "result": presenters.result_text(row),
         "facts": _facts(row),
         "live": any_live or not is_settled(row.phase),
         "settled": is_settled(row.phase),
         "workflow": workflow.workflow_of(connection, row, time.time()),
-        "left": present.time_left(row, time.time()),
+        "left": presenters.time_left(row, time.time()),
         "may_give_back": may_give_back(row.state, row.doubt),
         "doubted": row.state in DOUBTS,
         "flower": flower_link(row.task_id),
@@ -78,7 +78,7 @@ def _relative(other: Row[Any], row: Row[Any]) -> dict[str, Any]:
         "what": "Run again from" if other.task_id == row.retry_of else "Run again as",
         "path": run_path(other.task_id),
         "task_id": other.task_id,
-        "badge": present.badge_of(other),
+        "badge": presenters.badge_of(other),
         "at": Moment.at(other.created_at),
     }
 
@@ -129,20 +129,20 @@ class Due:
     @classmethod
     def read(cls, text: str | None) -> Due | str | None:
         """Spell a time as ISO 8601; what makes no sense is shown as it is."""
-        at = present.seconds_of(text)
+        at = presenters.seconds_of(text)
         if at is None or not 0 <= at < 253402300799:
             return text
         return cls(Moment.at(at), fmt.duration(at - now) if at > (now := time.time()) else "")
 
 
 def _facts(row: Row[Any]) -> list[tuple[str, str | Due]]:
-    starts = sum(1 for _, what, _ in present.attempts_of(row) if what == "started")
+    starts = sum(1 for _, what, _ in presenters.attempts_of(row) if what == "started")
     facts = [
         ("Task", row.name),
         ("Queue", row.queue),
         ("Worker", row.worker),
-        ("Waited", fmt.duration(present.waited(row)) if row.started_at is not None else None),
-        ("Ran", fmt.duration(took) if (took := present.ran(row)) is not None else None),
+        ("Waited", fmt.duration(presenters.waited(row)) if row.started_at is not None else None),
+        ("Ran", fmt.duration(took) if (took := presenters.ran(row)) is not None else None),
         ("Attempts", str(starts) if starts else None),
         ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
         ("Not before", Due.read(row.eta)),
