@@ -12,10 +12,10 @@ from webapp.extensions import db
 
 def init_app(app: Flask) -> None:
     """Add the commands and the names that the shell knows."""
-    from webapp.cli import acting, recording, running
+    from webapp.cli import recorder, run_task, runs
 
-    commands = (recording.record_command, recording.prune_command, running.run_task_command)
-    for command in (*commands, acting.tasks_command, acting.runs_command, acting.cancel_command, acting.retry_command):
+    commands = (recorder.record_command, recorder.prune_command, run_task.run_task_command)
+    for command in (*commands, runs.tasks_command, runs.runs_command, runs.cancel_command, runs.retry_command):
         app.cli.add_command(command)
     app.shell_context_processor(shell_names)
 
