@@ -17,7 +17,7 @@ host = settings["HOST"]
 bind = f"[{host}]:{settings['PORT']}" if ":" in host else f"{host}:{settings['PORT']}"
 
 # Clients that are slow to send a request, to read an answer or to hang up hold no thread.
-worker_class = "webapp.buffering.BufferingWorker"
+worker_class = "webapp.gunicorn_worker.BufferingWorker"
 workers = settings["WEB_WORKERS"]
 threads = settings["WEB_THREADS"]
 worker_connections = 1000

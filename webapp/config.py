@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from celery.app.defaults import NAMESPACES, flatten
 
+from webapp.embedded_redis import address
 from webapp.errors import SettingError
-from webapp.own_redis import address
-from webapp.private import make_private
+from webapp.instance import make_private
 
 CELERY_PREFIX: Final = "CELERY_"
 OWN_PREFIX: Final = "VASE_"

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import ROOT
 from webapp.config import SETTINGS, load_settings
+from webapp.embedded_redis import keep_address
 from webapp.errors import SettingError
-from webapp.own_redis import keep_address
 
 DOCUMENTS = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 NAMES_OF_REDIS = ("BROKER_URL", "RESULT_BACKEND")

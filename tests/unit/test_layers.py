@@ -11,8 +11,8 @@ import pytest
 from tests.support import ROOT
 
 LEVELS = {
-    0: {"errors", "states", "merge", "fmt", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
-    | {"runs", "forms", "executions", "signature", "private", "own_redis"},
+    0: {"errors", "states", "merge", "formatting", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
+    | {"runs", "forms", "executions", "signature", "instance", "embedded_redis"},
     1: {"broker", "history", "worker", "search", "outbox"}
     | {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
@@ -34,7 +34,7 @@ LEVELS = {
     }
     | {"cancelled", "lease", "presets", "withdrawing", "impatient", "request"},
     2: {"launching", "actions", "catalog", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
-    3: {"views", "cli", "security", "buffering"},
+    3: {"views", "cli", "security", "gunicorn_worker"},
     4: {""},
 }
 PURE = {"celery", "flask", "sqlalchemy", "redis", "kombu"}

@@ -9,7 +9,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlalchemy import select, update
 
-from webapp import fmt
+from webapp import formatting
 from webapp.broker.redis import give_back, waiting
 from webapp.celery_app import publisher_of
 from webapp.errors import BrokerError, NotAllowedError
@@ -37,9 +37,8 @@ def give_back_by_hand(app: Flask, task_id: str) -> None:
             raise NotAllowedError("To which queue the message belongs cannot be told, so it was left where it is.")
     except (KombuError, RedisError, OSError) as fault:
         raise BrokerError(one_line(fault)) from fault
-    said = (
-        f"Its message was given back to its queue by hand at {fmt.exact_time(time.time())}; whoever takes it runs it."
-    )
+    at = formatting.exact_time(time.time())
+    said = f"Its message was given back to its queue by hand at {at}; whoever takes it runs it."
     with db.engine.begin() as connection:
         connection.execute(
             update(runs).where(mine, runs.c.state == row.state).values(doubt=said, changed=bump(connection))

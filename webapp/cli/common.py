@@ -10,7 +10,7 @@ import click
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp import fmt
+from webapp import formatting
 from webapp.catalog.tasks import known_tasks
 from webapp.celery_app import celery_of
 from webapp.errors import VaseError
@@ -36,7 +36,7 @@ def full_name(name: str) -> str:
         known = list(known_tasks(connection, celery_of(current_app)))
     if name in known:
         return name
-    fits = [task for task in known if fmt.short_name(task) == name]
+    fits = [task for task in known if formatting.short_name(task) == name]
     if len(fits) == 1:
         return fits[0]
     if not fits:

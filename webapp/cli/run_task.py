@@ -12,7 +12,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Row
 
-from webapp import fmt
+from webapp import formatting
 from webapp.cli.common import full_name, telling_faults
 from webapp.extensions import db
 from webapp.history import queries
@@ -97,4 +97,4 @@ def _line(row: Row[Any], around: queries.Environment) -> str:
     if not around.recorder_ok and not is_settled(row.phase):
         return f"{state}; no recorder is running, start one with: flask --app app record"
     end = row.state_at if is_settled(row.phase) else time.time()
-    return f"{state} ({fmt.duration(max(end - row.created_at, 0))})"
+    return f"{state} ({formatting.duration(max(end - row.created_at, 0))})"

@@ -11,7 +11,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import Row, select
 
-from webapp import fmt
+from webapp import formatting
 from webapp.actions.cancel import cancel as ask_to_cancel
 from webapp.actions.retry import exact_call, options_again
 from webapp.catalog.tasks import known_tasks, schema_for
@@ -78,9 +78,10 @@ def runs_command(query: tuple[str, ...], state: str, task: str, since: str, limi
 
 
 def _line(row: Row[Any]) -> str:
-    call = f"{fmt.short_name(row.name)}({fmt.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)})"
+    arguments = formatting.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)
+    call = f"{formatting.short_name(row.name)}({arguments})"
     outcome = row.exception or row.result or ""
-    texts = (fmt.exact_time(row.created_at), row.task_id, look(row.state).label, call, outcome)
+    texts = (formatting.exact_time(row.created_at), row.task_id, look(row.state).label, call, outcome)
     return "  ".join(" ".join(text.split())[:200] for text in texts if text)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from celery import Celery
 from sqlalchemy import Engine, Row, func, or_, select
 
-from webapp import fmt
+from webapp import formatting
 from webapp.broker.control import rate_limited_tasks, tasks_known_to
 from webapp.broker.redis import UNACKED, Memory, queues_of, waiting
 from webapp.history.queries import gaps, runs
@@ -229,7 +229,7 @@ def _ignored(engine: Engine, rows: Iterable[Row[Any]], now: float) -> dict[str, 
 def _unheard(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     if not seen.complete(row) or any(row.task_id in (known or ()) for known in seen.busy.values()):
         return None
-    sent = fmt.exact_time(row.sent_at or row.created_at)
+    sent = formatting.exact_time(row.sent_at or row.created_at)
     return "UNCERTAIN", (
         f"It was sent at {sent}, but it is not in {row.queue or 'any queue that is known'}, no worker was heard to "
         "receive it, and no result is stored."
@@ -249,7 +249,8 @@ def _of_worker(row: Row[Any], seen: Seen) -> str:
         return f"{name} lives and does not say whether it still has it; nothing was heard of it for long."
     if sign.parted:
         return f"{name} was told to stop; it may still end what it had begun, or it is gone."
-    return f"{name} is probably gone: it was last heard at {fmt.exact_time(sign.seen_at)}. It may be halted or busy."
+    at = formatting.exact_time(sign.seen_at)
+    return f"{name} is probably gone: it was last heard at {at}. It may be halted or busy."
 
 
 def _taken(celery: Celery, row: Row[Any], seen: Seen) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from webapp import fmt
+from webapp import formatting
 from webapp.history.facets import CAP, values_with
 from webapp.runs.states import GROUPS, STATES
 from webapp.search.query import ORIGINS, QUERY_MAX, SPANS, TERM_FIELDS
@@ -71,7 +71,7 @@ def _values(connection: Connection, field: str, typed: str) -> list[str]:
     if field == "task":
         names = values_with(connection, "task", [typed], CAP)
         # Between quotes only the whole name counts.
-        return sorted({short for name in names if not _parts_it(short := fmt.short_name(name))}) + names
+        return sorted({short for name in names if not _parts_it(short := formatting.short_name(name))}) + names
     if field in ("worker", "queue"):
         return values_with(connection, field, [typed], CAP)
     fixed = {"origin": ORIGINS, "retried": ("yes", "no"), "since": tuple(SPANS), "until": tuple(SPANS)}

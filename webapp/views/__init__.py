@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
-    from webapp import fmt
+    from webapp import formatting
     from webapp.views import assets, bulk, cache, errors, health, numbers, recording
     from webapp.views.runs import actions, export, fragments, live, pages, presenters, rows
     from webapp.views.tasks import pages as tasks_pages
@@ -21,8 +21,8 @@ def register_views(app: Flask) -> None:
     app.jinja_env.globals["badge_of"] = presenters.badge_of
     app.jinja_env.filters |= {
         "run_path": presenters.run_path,
-        "short_name": fmt.short_name,
-        "duration": fmt.duration,
+        "short_name": formatting.short_name,
+        "duration": formatting.duration,
     }
     for module in (assets, rows, cache, live, export, errors):
         module.init_app(app)

@@ -12,7 +12,7 @@ from celery import Celery
 from flask import current_app, url_for
 from sqlalchemy import Connection, Row, select
 
-from webapp import fmt
+from webapp import formatting
 from webapp.actions.retry import executions, related
 from webapp.history import workflow
 from webapp.history.models import Cancel
@@ -132,7 +132,7 @@ class Due:
         at = presenters.seconds_of(text)
         if at is None or not 0 <= at < 253402300799:
             return text
-        return cls(Moment.at(at), fmt.duration(at - now) if at > (now := time.time()) else "")
+        return cls(Moment.at(at), formatting.duration(at - now) if at > (now := time.time()) else "")
 
 
 def _facts(row: Row[Any]) -> list[tuple[str, str | Due]]:
@@ -141,8 +141,8 @@ def _facts(row: Row[Any]) -> list[tuple[str, str | Due]]:
         ("Task", row.name),
         ("Queue", row.queue),
         ("Worker", row.worker),
-        ("Waited", fmt.duration(presenters.waited(row)) if row.started_at is not None else None),
-        ("Ran", fmt.duration(took) if (took := presenters.ran(row)) is not None else None),
+        ("Waited", formatting.duration(presenters.waited(row)) if row.started_at is not None else None),
+        ("Ran", formatting.duration(took) if (took := presenters.ran(row)) is not None else None),
         ("Attempts", str(starts) if starts else None),
         ("Started by", "the form or command line of this site" if row.publish_state else row.origin),
         ("Not before", Due.read(row.eta)),

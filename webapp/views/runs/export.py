@@ -15,7 +15,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
 from sqlalchemy import Row
 
-from webapp import fmt
+from webapp import formatting
 from webapp.extensions import db
 from webapp.search import pages
 from webapp.search.planner import plan_of
@@ -88,8 +88,8 @@ def _rows(wanted: Filter) -> Rows:
 
 def values_of(row: Row[Any]) -> dict[str, Any]:
     """Return a run by the names of ``COLUMNS``; times as ISO 8601 in UTC, durations in seconds."""
-    times = {name: fmt.iso(at) if (at := getattr(row, name)) is not None else None for name in _TIMES}
-    ended = fmt.iso(row.state_at) if row.phase else None
+    times = {name: formatting.iso(at) if (at := getattr(row, name)) is not None else None for name in _TIMES}
+    ended = formatting.iso(row.state_at) if row.phase else None
     plain = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
     spans = {"waited_seconds": presenters.waited(row), "ran_seconds": presenters.ran(row)}
     found = plain | times | spans | {"task": row.name, "ended_at": ended}

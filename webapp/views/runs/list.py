@@ -11,7 +11,7 @@ from flask import current_app, request, url_for
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from webapp import fmt
+from webapp import formatting
 from webapp.errors import TooSlowError
 from webapp.history.queries import Environment
 from webapp.runs.states import GROUPS, LIVE, look
@@ -108,7 +108,7 @@ def _matching(wanted: Filter, plan: Plan, totals: dict[int, tuple[int, bool]]) -
     if wanted.state and wanted.state.lower() not in GROUPS:
         return ""
     found = [totals[number] for number in plan.phases]
-    return fmt.count(sum(number for number, _ in found), any(more for _, more in found))
+    return formatting.count(sum(number for number, _ in found), any(more for _, more in found))
 
 
 def _fresh(number: int) -> str:
@@ -131,8 +131,8 @@ def _tabs(wanted: Filter, totals: dict[int, tuple[int, bool]], base: str) -> lis
     """Return the state filters with their counts, and the state asked for when it has no tab of its own."""
     whole = sum(number for number, _ in totals.values())
     every = (min(whole, COUNT_CAP), whole > COUNT_CAP or any(more for _, more in totals.values()))
-    tabs = [("", "All", fmt.count(*every))]
-    tabs += [(group, label, fmt.count(*totals[number])) for group, (number, label) in GROUPS.items()]
+    tabs = [("", "All", formatting.count(*every))]
+    tabs += [(group, label, formatting.count(*totals[number])) for group, (number, label) in GROUPS.items()]
     if wanted.state and wanted.state not in GROUPS:
         tabs.append((wanted.state, look(wanted.state).label, ""))
     return [

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from celery import Celery
 from sqlalchemy import Row
 
-from webapp import fmt
+from webapp import formatting
 from webapp.runs import durations
 from webapp.runs.merge import STORED
 from webapp.runs.states import DOUBTS, is_settled, look
@@ -50,7 +50,7 @@ class Moment:
     @classmethod
     def at(cls, timestamp: float) -> Moment:
         """Spell seconds UTC."""
-        return cls(*fmt.spellings(timestamp))
+        return cls(*formatting.spellings(timestamp))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +139,18 @@ def listed(row: Row[Any]) -> ListedRun:
         path=run_path(row.task_id),
         badge=badge_of(row),
         name=row.name or "unknown task",
-        short_name=fmt.short_name(row.name) or "unknown task",
-        arguments=clip(fmt.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)),
+        short_name=formatting.short_name(row.name) or "unknown task",
+        arguments=clip(formatting.arguments(row.args, row.kwargs, row.arguments_rank >= STORED)),
         outcome=progress.text if progress else clip(_outcome(row)),
         tone="bad" if failed else "",
         progress=progress,
-        wait=fmt.duration(waited(row)),
-        runtime=fmt.duration(ran(row)),
-        running_since="" if ready or row.state == "RETRY" or row.started_at is None else fmt.iso(row.started_at),
+        wait=formatting.duration(waited(row)),
+        runtime=formatting.duration(ran(row)),
+        running_since="" if ready or row.state == "RETRY" or row.started_at is None else formatting.iso(row.started_at),
         worker=row.worker or "–",
         created=Moment.at(row.created_at),
         due=Moment.at(due) if due else None,
-        due_in=fmt.duration(due - time.time()) if due else "",
+        due_in=formatting.duration(due - time.time()) if due else "",
     )
 
 
@@ -232,13 +232,13 @@ def timeline(row: Row[Any]) -> list[Step]:
     steps += [(at, "A second copy was dropped", note, "") for at, what, note in attempts if what == "dropped"]
     if is_settled(row.phase):
         took = ran(row)
-        note = f"ran {fmt.duration(took)}" if took is not None else ""
+        note = f"ran {formatting.duration(took)}" if took is not None else ""
         ended = look(row.state, row.phase)
         steps.append((row.state_at, ended.label, note, ended.tone))
     # Python's sort keeps the order of equal times, so the order above holds where clocks say nothing.
     steps.sort(key=lambda step: step[0])
     return [
-        Step(label, Moment.at(at), f"+{fmt.duration(at - begin)}" if at > begin else "", note, tone)
+        Step(label, Moment.at(at), f"+{formatting.duration(at - begin)}" if at > begin else "", note, tone)
         for at, label, note, tone in steps
     ]
 
@@ -255,12 +255,12 @@ def argument_lines(row: Row[Any], celery: Celery) -> list[tuple[str, str]]:
     if row.args is None:
         return []
     if row.arguments_rank < STORED:
-        return [("", fmt.arguments(row.args, row.kwargs, exact=False) or "none")]
+        return [("", formatting.arguments(row.args, row.kwargs, exact=False) or "none")]
     try:
         args, kwargs = json.loads(row.args), json.loads(row.kwargs or "{}")
         names = _parameters(celery, row.name)
-        lines = [(names[i] if i < len(names) else "", fmt.python(value)) for i, value in enumerate(args)]
-        return lines + [(name, fmt.python(value)) for name, value in kwargs.items()]
+        lines = [(names[i] if i < len(names) else "", formatting.python(value)) for i, value in enumerate(args)]
+        return lines + [(name, formatting.python(value)) for name, value in kwargs.items()]
     except (ValueError, RecursionError):
         # Cut, or nested deeper than can be read: the text is shown as it is.
         return [("args", row.args), ("kwargs", row.kwargs)]

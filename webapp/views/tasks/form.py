@@ -16,7 +16,7 @@ from webapp.catalog.presets import presets_of
 from webapp.catalog.tasks import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import NotAllowedError, RefusedError
-from webapp.fmt import short_name
+from webapp.formatting import short_name
 from webapp.forms.calls import fill, raw_of, read_raw
 from webapp.forms.fields import Field, Form, form_of
 from webapp.forms.parse import Reading, read

@@ -12,7 +12,7 @@ from webapp.catalog.tasks import known_tasks, queue_for, summaries
 from webapp.celery_app import celery_of
 from webapp.errors import RefusedError
 from webapp.extensions import db
-from webapp.fmt import short_name
+from webapp.formatting import short_name
 from webapp.forms.parse import read
 from webapp.history import queries
 from webapp.outbox.options import Options, read_options
