@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 from celery.app.defaults import NAMESPACES, flatten
 
-from webapp.embedded_redis import address
 from webapp.errors import SettingError
-from webapp.instance import make_private
+from webapp.instance import make_private, redis_address
 
 CELERY_PREFIX: Final = "CELERY_"
 OWN_PREFIX: Final = "VASE_"
@@ -318,7 +317,7 @@ def _derive(values: dict[str, Any], root: Path, own_broker: bool) -> None:
         raise SettingError(f"INSTANCE_PATH={instance} cannot be used: {fault.strerror}") from None
     values["INSTANCE_PATH"] = str(instance)
     if own_broker:
-        values["CELERY_BROKER_URL"] = address(instance) or values["CELERY_BROKER_URL"]
+        values["CELERY_BROKER_URL"] = redis_address(instance) or values["CELERY_BROKER_URL"]
     values["DATABASE_URL"] = values["DATABASE_URL"] or f"sqlite:///{instance / 'vase.sqlite3'}"
     values["SQLALCHEMY_DATABASE_URI"] = values["DATABASE_URL"]
     if values["FLOWER_URL"] is None:

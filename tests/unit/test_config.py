@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import ROOT
 from webapp.config import SETTINGS, load_settings
-from webapp.embedded_redis import keep_address
 from webapp.errors import SettingError
+from webapp.instance import keep_redis_address
 
 DOCUMENTS = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 NAMES_OF_REDIS = ("BROKER_URL", "RESULT_BACKEND")
@@ -216,16 +216,16 @@ def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_commands_in_other_terminals_find_the_redis_of_make_up(tmp_path: Path) -> None:
-    url = keep_address(tmp_path, 7001)
+    url = keep_redis_address(tmp_path, 7001)
     found = [load_settings(tmp_path, {"INSTANCE_PATH": str(tmp_path)})[f"CELERY_{name}"] for name in NAMES_OF_REDIS]
     assert found == [url, url]
 
 
 def test_the_password_of_redis_stays_when_its_port_changes(tmp_path: Path) -> None:
-    assert keep_address(tmp_path, 7001).replace("7001", "7002") == keep_address(tmp_path, 7002)
+    assert keep_redis_address(tmp_path, 7001).replace("7001", "7002") == keep_redis_address(tmp_path, 7002)
 
 
 def test_a_broker_that_is_set_comes_before_the_redis_of_make_up(tmp_path: Path) -> None:
-    keep_address(tmp_path, 7001)
+    keep_redis_address(tmp_path, 7001)
     given = {"INSTANCE_PATH": str(tmp_path), "CELERY_BROKER_URL": "redis://shop/0"}
     assert load_settings(tmp_path, given)["CELERY_BROKER_URL"] == "redis://shop/0"

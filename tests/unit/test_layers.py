@@ -12,7 +12,7 @@ from tests.support import ROOT
 
 LEVELS = {
     0: {"errors", "states", "merge", "formatting", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
-    | {"runs", "forms", "executions", "signature", "instance", "embedded_redis"},
+    | {"runs", "forms", "executions", "signature", "instance"},
     1: {"broker", "history", "worker", "search", "outbox"}
     | {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
     | {"finding", "counting", "listing", "copying"}
