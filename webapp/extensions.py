@@ -116,7 +116,7 @@ def _postgresql(url: str) -> dict[str, Any]:
 
 def _connect_impatiently(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
     # Only where PostgreSQL is used is its driver imported.
-    from webapp.history.postgresql import ImpatientConnection
+    from webapp.postgresql import ImpatientConnection
 
     return ImpatientConnection.connect(*arguments, **options)
 

@@ -10,41 +10,24 @@ import pytest
 
 from tests.support import ROOT
 
-LEVELS = {
-    0: {"errors", "states", "merge", "formatting", "text", "checks", "words", "ids", "spans", "filters", "allowed"}
-    | {"runs", "forms", "executions", "signature", "instance"},
-    1: {"broker", "history", "worker", "search", "outbox"}
-    | {"config", "extensions", "models", "known", "index", "asking", "limits", "queries"}
-    | {"finding", "counting", "listing", "copying"}
-    | {
-        "celery_app",
-        "content",
-        "stream",
-        "queues",
-        "breaker",
-        "outbox",
-        "broker_errors",
-        "redis_keys",
-        "submissions",
-        "tasks",
-        "again",
-        "destinations",
-        "options",
-        "workflow",
-    }
-    | {"cancelled", "lease", "presets", "withdrawing", "impatient", "request"},
-    2: {"launching", "actions", "catalog", "recorder", "cancelling", "bulk", "catalogue", "giving_back"},
-    3: {"views", "cli", "security", "gunicorn_worker"},
-    4: {""},
-}
+ORDER = (
+    "errors text instance postgresql → runs → forms broker → formatting → config extensions → history → worker →"
+    " celery_app → tasks → search → outbox → actions → catalog → recorder views → cli → security gunicorn_worker"
+)
+"""Packages and modules of ``webapp/``, each above those that it may import; what shares a step is independent."""
+STEPS = [step.split() for step in ORDER.split("→")]
 PURE = {"celery", "flask", "sqlalchemy", "redis", "kombu"}
 MODULES = sorted((ROOT / "webapp").rglob("*.py"))
 
 
-def level_of(dotted: str) -> int:
-    """Return the level of ``webapp.history.queries`` and the like."""
-    part = dotted.removeprefix("webapp").removeprefix(".").partition(".")[0]
-    return next(level for level, parts in LEVELS.items() if part in parts)
+def place_of(dotted: str) -> str:
+    """Return the package, or module at the root, that ``webapp.history.queries`` and the like belong to."""
+    return dotted.split(".")[1]
+
+
+def step_of(place: str) -> int:
+    """Return how far up a package or module at the root stands."""
+    return next(number for number, places in enumerate(STEPS) if place in places)
 
 
 def dotted_name(path: Path) -> str:
@@ -64,30 +47,40 @@ def imports_of(path: Path, at_top_only: bool = False) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted_name)
-def test_a_module_imports_nothing_from_above(path: Path) -> None:
+def test_a_module_imports_nothing_from_above_or_beside(path: Path) -> None:
     here = dotted_name(path)
     if here == "webapp":
         assert not [name for name in imports_of(path, at_top_only=True) if name.startswith("webapp")]
         return
-    above = [n for n in imports_of(path) if n.startswith("webapp.") and level_of(n) > level_of(here)]
-    assert above == []
+    place = place_of(here)
+    others = {place_of(name) for name in imports_of(path) if name.startswith("webapp.")} - {place}
+    assert {other for other in others if step_of(other) >= step_of(place)} == set()
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if level_of(dotted_name(p)) == 0], ids=dotted_name)
-def test_the_lowest_level_is_pure(path: Path) -> None:
-    assert {name.partition(".")[0] for name in imports_of(path)} & PURE == set()
+@pytest.mark.parametrize("place", ["runs", "forms", "errors", "text", "formatting"])
+def test_what_a_run_is_and_forms_are_pure(place: str) -> None:
+    paths = [path for path in MODULES if dotted_name(path) != "webapp" and place_of(dotted_name(path)) == place]
+    imported = {name.partition(".")[0] for path in paths for name in imports_of(path)}
+    assert (len(paths) > 0, imported & PURE) == (True, set())
 
 
-def test_views_and_recorder_do_not_know_each_other() -> None:
-    pairs = [("views", "webapp.recorder"), ("recorder", "webapp.views")]
-    found = [
-        (path.name, name)
-        for folder, other in pairs
-        for path in (ROOT / "webapp" / folder).glob("*.py")
-        for name in imports_of(path)
-        if name.startswith(other)
-    ]
-    assert found == []
+def test_only_history_and_above_know_tables() -> None:
+    below = [place for step in STEPS[: step_of("config")] for place in step]
+    paths = [path for path in MODULES if dotted_name(path) != "webapp" and place_of(dotted_name(path)) in below]
+    # The driver of PostgreSQL is no table.
+    assert [path.name for path in paths if "sqlalchemy" in {n.partition(".")[0] for n in imports_of(path)}] == []
+
+
+def test_other_peoples_workers_import_no_tables() -> None:
+    """What they import is ``webapp.worker``, and what that imports."""
+    graph = {dotted_name(path): set(imports_of(path, at_top_only=True)) for path in MODULES}
+    reached, waiting = set(), [name for name in graph if name.startswith("webapp.worker")]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += graph.get(name, ())
+    assert [name for name in reached if name.startswith(("webapp.history", "sqlalchemy", "flask"))] == []
 
 
 def test_there_are_no_cycles() -> None:
