@@ -9,8 +9,8 @@ from uuid import UUID
 from celery import shared_task
 from pydantic import UUID4, BaseModel, ConfigDict, Field, RootModel, field_validator
 
-from tests.integration.signatures.cases import Cases, told
-from tests.integration.signatures.scalars import IDENTIFIER, Color
+from tests.integration.forms.signatures.cases import Cases, told
+from tests.integration.forms.signatures.scalars import IDENTIFIER, Color
 
 CASES = Cases()
 case = CASES.case

@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, current_app, shared_task
 from pydantic import validate_call
 
-from tests.integration.signatures.cases import Cases, told
+from tests.integration.forms.signatures.cases import Cases, told
 
 CASES = Cases()
 case = CASES.case

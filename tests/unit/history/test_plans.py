@@ -7,7 +7,7 @@ import time
 import pytest
 from flask import Flask
 
-from tests.unit.plans import scans
+from tests.unit.history.plans import scans
 from webapp.actions import bulk, cancel
 from webapp.extensions import db
 from webapp.history.queries import bump

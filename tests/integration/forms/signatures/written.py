@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from celery import shared_task
 
-from tests.integration.signatures.cases import Cases, told
+from tests.integration.forms.signatures.cases import Cases, told
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable as Unknown

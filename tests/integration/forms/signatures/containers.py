@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from celery import shared_task
 from pydantic import Field
 
-from tests.integration.signatures.cases import Cases, told
+from tests.integration.forms.signatures.cases import Cases, told
 
 CASES = Cases()
 case = CASES.case

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
-from tests.unit.test_signature_kinds import takes
+from tests.unit.forms.test_kinds import takes
 from webapp.forms.fields import form_of
 from webapp.forms.formats import span
 from webapp.forms.parse import read

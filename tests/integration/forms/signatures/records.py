@@ -11,8 +11,8 @@ from typing import Any, NotRequired, TypedDict
 from celery import shared_task
 from pydantic import BaseModel, ConfigDict
 
-from tests.integration.signatures.cases import Cases, told
-from tests.integration.signatures.scalars import Color
+from tests.integration.forms.signatures.cases import Cases, told
+from tests.integration.forms.signatures.scalars import Color
 
 CASES = Cases()
 case = CASES.case

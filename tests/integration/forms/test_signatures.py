@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.signatures import MODULES
-from tests.integration.signatures.cases import Case
-from tests.integration.signatures.site import Page, Site
+from tests.integration.forms.signatures import MODULES
+from tests.integration.forms.signatures.cases import Case
+from tests.integration.forms.signatures.site import Page, Site
 from tests.support import ROOT, Stack, free_port, wait_until
 
 # What a signature becomes has nothing to do with where runs are kept.

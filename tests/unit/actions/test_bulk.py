@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
-from tests.unit.test_actions import told
+from tests.unit.actions.test_actions import told
 from webapp.actions import bulk
 from webapp.errors import NotAllowedError
 from webapp.extensions import db

@@ -14,7 +14,7 @@ from uuid import UUID
 from celery import shared_task
 from pydantic import AwareDatetime, Field, HttpUrl, NaiveDatetime, SecretStr
 
-from tests.integration.signatures.cases import Cases, told
+from tests.integration.forms.signatures.cases import Cases, told
 
 CASES = Cases()
 case = CASES.case

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from tests.unit.plans import scans
+from tests.unit.history.plans import scans
 from webapp.actions.cancel import NEVER_SENT, NOT_SENT, cancel
 from webapp.broker.circuit_breaker import breaker_of
 from webapp.errors import NotAllowedError

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.unit.test_bulk import ask
-from tests.unit.test_searching import calls
+from tests.unit.actions.test_bulk import ask
+from tests.unit.views.test_list import calls
 from webapp.errors import NotAllowedError
 from webapp.extensions import db
 from webapp.history.facets import CAP

@@ -15,7 +15,7 @@ import pytest
 import typing_extensions
 from pydantic import BaseModel
 
-from tests.unit.test_signature_kinds import takes
+from tests.unit.forms.test_kinds import takes
 from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
 from webapp.forms.fields import Form, form_of
 from webapp.forms.json_values import write

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, insert, update
 
-from tests.unit.plans import scans
+from tests.unit.history.plans import scans
 from webapp.extensions import db
 from webapp.history import workflow
 from webapp.history.queries import run_by_id, runs

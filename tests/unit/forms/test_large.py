@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_signature_hostile import published
-from tests.unit.test_signature_kinds import takes
+from tests.unit.forms.test_hostile import published
+from tests.unit.forms.test_kinds import takes
 from webapp.forms.calls import fill, raw_of, read_raw
 from webapp.forms.fields import form_of
 from webapp.forms.parse import read

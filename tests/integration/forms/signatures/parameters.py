@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 
 from celery import shared_task
 
-from tests.integration.signatures.cases import Cases, told
+from tests.integration.forms.signatures.cases import Cases, told
 
 CASES = Cases()
 case = CASES.case

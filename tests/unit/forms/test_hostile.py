@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.utils.json import dumps, loads
 
-from tests.unit.test_signature_kinds import CASES, takes
+from tests.unit.forms.test_kinds import CASES, takes
 from webapp.forms.calls import fill, raw_of, read_raw, submitted_of
 from webapp.forms.controls import scalar_kind
 from webapp.forms.fields import FIELDS_MAX, Form, form_of
