@@ -37,11 +37,8 @@ unit: $(VENV)/installed-dev ## Run the tests that need nothing beside them
 integration: $(VENV)/installed-dev ## Run the tests with a real Redis, worker and recorder
 	$(BIN)/pytest tests/integration -n 4 --dist loadfile
 
-# All that keep their runs in a database.
-ON_BOTH := tests/integration tests/postgresql $(foreach name,actions bulk executions tasks_page extremes merge many_names outbox pages requests retention schema search searching workflows,tests/unit/test_$(name).py)
-
 postgres: $(VENV)/installed-dev postgresql ## Run unit and integration tests on PostgreSQL
-	VASE_TEST_DATABASE=postgresql $(BIN)/pytest $(ON_BOTH) -m "not sqlite_only" -n 4 --dist loadfile
+	VASE_TEST_DATABASE=postgresql $(BIN)/pytest tests/unit tests/integration tests/postgresql -m database -n 4 --dist loadfile
 
 browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
 	$(BIN)/pytest tests/browser -n 2 --dist loadfile

@@ -13,11 +13,19 @@ from hypothesis import HealthCheck, settings
 from jinja2.bccache import Bucket, BytecodeCache
 
 from tests import postgres
-from tests.support import Stack
+from tests.support import ROOT, Stack
 
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("vase", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vase")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has real parts: it keeps its runs in whichever database was chosen."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in ("integration", "postgresql") and not item.get_closest_marker("sqlite_only"):
+            item.add_marker(pytest.mark.database)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -24,6 +24,8 @@ from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.runs.states import phase
 from webapp.tasks import divide
 
+pytestmark = pytest.mark.database
+
 PREFORK = "celery.concurrency.prefork:TaskPool"
 
 

@@ -19,6 +19,8 @@ from webapp.outbox.submit import launch
 from webapp.search.query import Filter
 from webapp.tasks import divide
 
+pytestmark = pytest.mark.database
+
 
 def submitted(app: Flask, count: int) -> list[str]:
     return [launch(app, divide.name, [number, 2]).task_id for number in range(count)]

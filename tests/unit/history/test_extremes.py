@@ -24,6 +24,8 @@ from webapp.recorder.worker_registry import Workers
 from webapp.text import NAME_MAX, tidy
 from webapp.views.runs.presenters import run_path
 
+pytestmark = pytest.mark.database
+
 NOW = 5000.0
 MAX = 65536
 HUGE = int("9" * 400)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
@@ -15,6 +16,8 @@ from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
 from webapp.search.pages import page
 from webapp.search.query import Filter
+
+pytestmark = pytest.mark.database
 
 
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:

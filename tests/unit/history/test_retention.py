@@ -18,6 +18,8 @@ from webapp.recorder.event_facts import facts_of
 from webapp.search.pages import page
 from webapp.search.query import Filter
 
+pytestmark = pytest.mark.database
+
 DAY = 86400.0
 OLD, NEW = 40 * DAY, 10 * DAY
 ENDS = {"success": "task-succeeded", "failure": "task-failed", "other": "task-revoked", "live": "task-started"}

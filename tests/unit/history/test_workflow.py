@@ -18,6 +18,8 @@ from webapp.history import workflow
 from webapp.history.queries import run_by_id, runs
 from webapp.runs.states import phase
 
+pytestmark = pytest.mark.database
+
 BEGAN = time.time() - 3600
 
 

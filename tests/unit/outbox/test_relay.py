@@ -21,6 +21,8 @@ from webapp.outbox.relay import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held
 from webapp.outbox.submit import Launched, launch
 from webapp.recorder.event_facts import facts_of
 
+pytestmark = pytest.mark.database
+
 DIVIDE = "webapp.tasks.divide"
 KEY = "6104b10e-cffe-4703-997d-bc085068d517"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Row, select
@@ -14,6 +15,8 @@ from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.batch import Batch
 from webapp.recorder.result_facts import facts_of_stored
+
+pytestmark = pytest.mark.database
 
 ID = "sync-customer-7"
 DAY = 86400.0

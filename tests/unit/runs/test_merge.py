@@ -21,6 +21,8 @@ from webapp.recorder.event_facts import STATES_OF_EVENTS, facts_of
 from webapp.recorder.result_facts import facts_of_stored
 from webapp.runs.merge import SUBMITTED, Facts, merge
 
+pytestmark = pytest.mark.database
+
 # Each says that the run is its own parent, as a retry does: what begins an execution is told apart elsewhere.
 # Few distinct values, so that ties and contradictions are common.
 TIMES = st.sampled_from([1000.0, 1000.5, 1001.0, 1002.25])

@@ -21,6 +21,8 @@ from webapp.recorder.event_facts import facts_of
 from webapp.search.pages import page
 from webapp.search.query import Filter
 
+pytestmark = pytest.mark.database
+
 MANY = CAP + 101
 
 

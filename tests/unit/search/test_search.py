@@ -30,6 +30,8 @@ from webapp.search.finder import WINDOW
 from webapp.search.pages import everything, newer_than, newest_id, page
 from webapp.search.query import SORTS, Cursor, Filter
 
+pytestmark = pytest.mark.database
+
 Row = dict[str, Any]
 Finds = Callable[[Row], bool]
 

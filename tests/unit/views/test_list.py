@@ -21,6 +21,8 @@ from webapp.recorder.event_facts import facts_of
 from webapp.search import timeout
 from webapp.search.timeout import time_limit
 
+pytestmark = pytest.mark.database
+
 
 def happened(task_id: str, kind: str = "succeeded", age: float = 100.0, **fields: object) -> None:
     """Record a run whose one event is so many seconds old."""

@@ -21,6 +21,8 @@ from webapp.recorder.result_facts import facts_of_stored
 from webapp.runs.merge import merge
 from webapp.search.counts import COUNT_CAP
 
+pytestmark = pytest.mark.database
+
 EVERYTHING = [
     ("task-sent", 1000.0, {"name": "shop.pay", "args": "(1,)", "kwargs": "{}", "queue": "money"}),
     ("task-received", 1000.5, {"name": "shop.pay", "args": "(1,)", "kwargs": "{}"}),

@@ -18,6 +18,8 @@ from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
 
+pytestmark = pytest.mark.database
+
 GOOD = {"x": "1", "y": "2"}
 HOSTILE_IDS = [
     "..",

@@ -25,6 +25,8 @@ from webapp.tasks import divide
 from webapp.views.tasks import statistics
 from webapp.worker.describe import schema_of
 
+pytestmark = pytest.mark.database
+
 DIVIDE = {"name": "webapp.tasks.divide", "mode": "fields"}
 
 
