@@ -22,7 +22,7 @@ from webapp.worker.lease import Lease, has_ended, place
 NOW = 1_000_000.0
 HOLDER = """
 import os, sys, time
-from webapp import lease
+from webapp.worker import lease
 lease.hold()
 child = os.fork()
 if child:
