@@ -47,7 +47,7 @@ def recording() -> str:
         "retention": _retention(current_app.config["RETENTION_DAYS"], current_app.config["RETENTION_MAX_RUNS"]),
         "database": db.engine.dialect.name,
     }
-    return render_template("status/recording.html", **context)
+    return render_template("recording/index.html", **context)
 
 
 def _state_of(worker: Row[Any]) -> tuple[str, str]:
