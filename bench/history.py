@@ -17,7 +17,7 @@ from sqlalchemy import Engine, create_engine, delete, event, insert, update
 from tests.support import BIN, ROOT
 from webapp.extensions import SQLITE_PRAGMAS
 from webapp.history import index
-from webapp.history.facets import Known
+from webapp.history.facets import FacetRecorder
 from webapp.history.queries import changes, recorders, runs, workers
 from webapp.history.writer import row_of
 from webapp.recorder.event_facts import facts_of
@@ -53,7 +53,7 @@ def make(path: Path, count: int) -> None:
 def fill(engine: Engine, count: int) -> None:
     """Write ``count`` runs, the newest of now."""
     chance = random.Random(1)
-    known, begin = Known(), time.time() - count * SECONDS_APART
+    known, begin = FacetRecorder(), time.time() - count * SECONDS_APART
     for start in range(0, count, BATCH):
         rows = []
         for number in range(start, min(start + BATCH, count)):
@@ -66,7 +66,7 @@ def fill(engine: Engine, count: int) -> None:
             taken.add(row["id"])
         with engine.begin() as connection:
             connection.execute(insert(runs), rows)
-            index.replace(connection, [], [(row["id"], index.words_of(row)) for row in rows])
+            index.update_index(connection, [], [(row["id"], index.tokens_of(row)) for row in rows])
             seen = {(row["state"], row["name"], row["worker"], row["queue"]) for row in rows}
             known.note(connection, seen, time.time())
     with engine.begin() as connection:
@@ -150,7 +150,7 @@ def multiply(path: Path, times: int) -> None:
         rows = database.execute(f"SELECT {', '.join(column.name for column in index.COLUMNS)} {SETTLED}")
         labels = [item[0] for item in rows.description]
         database.execute("CREATE TEMP TABLE first_words (id INTEGER PRIMARY KEY, words TEXT)")
-        words = ((row[0], " ".join(index.words_of(dict(zip(labels, row, strict=True))))) for row in rows)
+        words = ((row[0], " ".join(index.tokens_of(dict(zip(labels, row, strict=True))))) for row in rows)
         database.executemany("INSERT INTO first_words VALUES (?, ?)", words)
         oldest = database.execute("SELECT min(id) FROM vase_task_runs").fetchone()[0]
         for part in range(1, times):

@@ -21,7 +21,7 @@ from bench.tape import record, replay
 from tests.support import Stack, wait_until
 from webapp import create_app
 from webapp.extensions import db
-from webapp.search.pages import page
+from webapp.search.pages import fetch_page
 from webapp.search.query import Cursor, Filter
 
 ROUNDS = 7
@@ -95,7 +95,7 @@ def deep(query: str) -> str:
             first, last = connection.exec_driver_sql("SELECT min(id), max(id) FROM vase_task_runs").one()
             return f"{query}&before={Cursor(int(last - (last - first) * 0.9))}"
         for _ in range(20):
-            found = page(connection, wanted)
+            found = fetch_page(connection, wanted)
             if found.older is None:
                 break
             wanted = Filter.parse(wanted.to_params(before=found.older))

@@ -11,11 +11,11 @@ class SettingError(VaseError):
     """A setting has a value that cannot be used; raised before anything starts."""
 
 
-class TooSlowError(VaseError):
+class SearchTimeoutError(VaseError):
     """A search that was stopped because it took too long."""
 
 
-class RefusedError(VaseError, ValueError):
+class InvalidArgumentsError(VaseError, ValueError):
     """Arguments that would harm a worker; raised before anything is stored or published."""
 
 
@@ -30,7 +30,7 @@ class BrokerError(VaseError):
         self.delivered = delivered
 
 
-class UnsendableError(BrokerError):
+class UnpublishableError(BrokerError):
     """A message that the broker does not take, for a reason of its own; others can be sent."""
 
 
@@ -38,5 +38,5 @@ class UnexplainedError(BrokerError):
     """A message that was not taken, and nobody can say whether others would be."""
 
 
-class NotAllowedError(VaseError):
+class ActionNotAllowedError(VaseError):
     """An action that the state of a run does not allow."""

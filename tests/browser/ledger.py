@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, delete, event, insert, select,
 
 from tests.support import Stack
 from webapp.history import index
-from webapp.history.facets import Known
+from webapp.history.facets import FacetRecorder
 from webapp.history.queries import bump, cancels, recorders, runs, workers
 from webapp.runs.ids import new_id
 from webapp.runs.merge import STORED
@@ -83,14 +83,14 @@ class Ledger(Stack):
         with self.change() as (connection, version):
             before = connection.execute(select(*index.COLUMNS).where(runs.c.task_id == task_id)).one()
             connection.execute(update(runs).where(runs.c.task_id == task_id).values(changed=version, **values))
-            index_run(connection, [(before.id, index.words_of(before._mapping))], task_id)
+            index_run(connection, [(before.id, index.tokens_of(before._mapping))], task_id)
 
 
 def index_run(connection: Connection, old: list[tuple[int, list[str]]], task_id: str) -> None:
     """Note what a run can be found by, as the recorder does."""
     row = connection.execute(select(*index.COLUMNS).where(runs.c.task_id == task_id)).one()
-    index.replace(connection, old, [(row.id, index.words_of(row._mapping))])
-    Known().note(connection, {(row.state, row.name, row.worker, row.queue)}, time.time())
+    index.update_index(connection, old, [(row.id, index.tokens_of(row._mapping))])
+    FacetRecorder().note(connection, {(row.state, row.name, row.worker, row.queue)}, time.time())
 
 
 def row_of(age: float = 0.0, args: object = (1, 2), kwargs: object = None, **values: Any) -> dict[str, Any]:

@@ -141,11 +141,11 @@ class Checker:
 
     def submit(self, task: str, number: int, seconds: float = 0.0) -> str:
         """Submit a run of a witness task from this process."""
-        from webapp.outbox.submit import launch
+        from webapp.outbox.submit import submit
 
         task_id = self.attempt()
         with self.app.app_context():
-            launched = launch(self.app, f"tests.faults.witness.{task}", [number, seconds], task_id=task_id)
+            launched = submit(self.app, f"tests.faults.witness.{task}", [number, seconds], task_id=task_id)
         assert launched.task_id == task_id
         self.accepted.add(task_id)
         return task_id

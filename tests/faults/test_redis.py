@@ -14,7 +14,7 @@ from tests.faults.checker import Checker
 from tests.faults.conftest import Experiment
 from tests.support import wait_until
 from webapp.actions.give_back import give_back_by_hand
-from webapp.errors import BrokerError, NotAllowedError
+from webapp.errors import ActionNotAllowedError, BrokerError
 
 
 def begin_and_queue(checker: Checker, waiting: int) -> list[str]:
@@ -45,7 +45,7 @@ def give_back_what_was_lost(checker: Checker) -> bool:
     task_ids = [task_id for (task_id,) in checker.stack.query(said)]
     with checker.app.app_context():
         for task_id in task_ids:
-            with contextlib.suppress(NotAllowedError, BrokerError):
+            with contextlib.suppress(ActionNotAllowedError, BrokerError):
                 give_back_by_hand(checker.app, task_id)
     return bool(task_ids)
 

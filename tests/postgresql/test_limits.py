@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, text
 
-from webapp.errors import TooSlowError
+from webapp.errors import SearchTimeoutError
 from webapp.extensions import db
 from webapp.search.timeout import time_limit
 
@@ -22,14 +22,14 @@ def sleep_often(connection: Connection, seconds: float) -> None:
 def test_what_takes_too_long_is_stopped(app: Flask, seconds: float) -> None:
     with db.engine.connect() as connection:
         began = time.monotonic()
-        with pytest.raises(TooSlowError), time_limit(connection, 0.5):
+        with pytest.raises(SearchTimeoutError), time_limit(connection, 0.5):
             sleep_often(connection, seconds)
         assert time.monotonic() - began < 3.0
 
 
 def test_the_limit_ends_with_the_search(app: Flask) -> None:
     with db.engine.connect() as connection:
-        with pytest.raises(TooSlowError), time_limit(connection, 0.1):
+        with pytest.raises(SearchTimeoutError), time_limit(connection, 0.1):
             connection.execute(text("SELECT pg_sleep(10)"))
         connection.execute(text("SELECT pg_sleep(0.3)"))
 

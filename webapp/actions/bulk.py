@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Flask
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
-from webapp.actions.cancel import drop, request
-from webapp.actions.retry import exact_call, options_again
-from webapp.errors import NotAllowedError, VaseError
+from webapp.actions.cancel import request, revoke_unsent
+from webapp.actions.retry import original_call, retry_options
+from webapp.errors import ActionNotAllowedError, VaseError
 from webapp.history.models import BulkAction
 from webapp.history.queries import bump, cancels, database_time, runs
 from webapp.outbox.relay import WAITS, Message, new_row
@@ -25,9 +25,9 @@ from webapp.runs.actions import CANCEL, allowed
 from webapp.runs.arguments import exact_json
 from webapp.runs.states import GROUPS, UNSENT
 from webapp.search.counts import counts
-from webapp.search.finder import Found
-from webapp.search.pages import newest_id, page
-from webapp.search.planner import ID_MAX, plan_of
+from webapp.search.finder import PlanExecutor
+from webapp.search.pages import fetch_page, newest_id
+from webapp.search.planner import ID_MAX, build_plan
 from webapp.search.query import Filter
 
 bulk_actions = BulkAction.__table__
@@ -52,18 +52,18 @@ def create(
 ) -> int:
     """Keep a new action on all runs that fit, or on those picked, and return its number.
 
-    Raises ``NotAllowedError`` for a filter that is not understood whole, or that nothing fits.
+    Raises ``ActionNotAllowedError`` for a filter that is not understood whole, or that nothing fits.
     """
     if kind not in KINDS:
-        raise NotAllowedError("There is no such action.")
+        raise ActionNotAllowedError("There is no such action.")
     if wanted.problems:
-        raise NotAllowedError(f"The filter is not understood: {wanted.problems[0][1]}")
-    plan = plan_of(connection, wanted, time.time())
+        raise ActionNotAllowedError(f"The filter is not understood: {wanted.problems[0][1]}")
+    plan = build_plan(connection, wanted, time.time())
     if plan.problems:
-        raise NotAllowedError(plan.problems[0])
+        raise ActionNotAllowedError(plan.problems[0])
     total, more = size(connection, wanted, picked)
     if not total:
-        raise NotAllowedError("No run fits.")
+        raise ActionNotAllowedError("No run fits.")
     bump(connection)
     values = {
         "kind": kind,
@@ -89,12 +89,12 @@ def size(connection: Connection, wanted: Filter, picked: Sequence[int]) -> tuple
     if picked:
         return len(picked[:PICKED_MAX]), False
     totals = counts(connection, wanted)
-    plan = plan_of(connection, wanted, time.time())
+    plan = build_plan(connection, wanted, time.time())
     fits = [totals[number] for number in plan.phases]
     names = {name for term in wanted.terms if term.field == "state" for name in term.value.lower().split(",")}
     if not names <= GROUPS.keys():
         # States within a phase are not counted apart, so the whole phase is the most there can be.
-        found = page(connection, Filter.parse(wanted.to_params(before="", after="", sort="")), 1000)
+        found = fetch_page(connection, Filter.parse(wanted.to_params(before="", after="", sort="")), 1000)
         if found.older is None:
             return len(found.keys), False
         return max(len(found.keys), 1), True
@@ -149,10 +149,10 @@ def _next(connection: Connection, action: Row[Any], part: int) -> tuple[list[int
     if action.picked:
         left = [id_ for id_ in json.loads(action.picked) if id_ < action.cursor]
         return left[:part], left[part - 1] if len(left) > part else 0
-    plan = plan_of(connection, Filter.parse(dict(parse_qsl(action.query))), time.time())
+    plan = build_plan(connection, Filter.parse(dict(parse_qsl(action.query))), time.time())
     if plan.nothing:
         return [], 0
-    found = Found(connection, plan, action.low, min(action.cursor, ID_MAX), False, part + 1, nearby=True)
+    found = PlanExecutor(connection, plan, action.low, min(action.cursor, ID_MAX), False, part + 1, nearby=True)
     keys = [key.id for key in found.find()]
     if len(keys) > part:
         return keys[:part], keys[part - 1]
@@ -169,9 +169,9 @@ def _retry(
     """Put a new run for each into the outbox; the relay sends them."""
     new, failed, last_error, taken = [], 0, "", set[int]()
     due_at = database_time(connection)
-    for row, options in zip(rows, options_again(app, connection, rows), strict=True):
+    for row, options in zip(rows, retry_options(app, connection, rows), strict=True):
         try:
-            args, kwargs = exact_call(row)
+            args, kwargs = original_call(row)
             # Of this action, the same run is run again under the same id, whoever does it and how often.
             task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{action.id}:{action.created_at}:{row.task_id}"))
             asked = exact_json(options) if options else None
@@ -201,7 +201,7 @@ def _cancel(
     never_tried = {row.task_id for row in waits if not row.publish_attempts}
     sent = [row.task_id for row in can if row.task_id not in never_tried]
     if unsent:
-        drop(connection, unsent, version, time.time())
+        revoke_unsent(connection, unsent, version, time.time())
     if sent:
         request(connection, sent, version, time.time(), action.reason or "", bulk_id=action.id)
     failed = len(rows) - len(can)

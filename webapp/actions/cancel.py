@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from webapp.broker.circuit_breaker import breaker_of
-from webapp.broker.revoked import remember
+from webapp.broker.revoked import mark_revoked
 from webapp.celery_app import publisher_of
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history import index
-from webapp.history.facets import Known
+from webapp.history.facets import FacetRecorder
 from webapp.history.queries import bump, cancels, pool_of, runs
 from webapp.runs.actions import CANCEL, TERMINATE, allowed
 from webapp.runs.states import DOUBTS, OTHER, UNSENT
@@ -40,25 +40,25 @@ _SEEN: Final = (*index.COLUMNS, runs.c.task_id, runs.c.publish_attempts)
 def cancel(app: Flask, task_id: str, reason: str = "", terminate: bool = False) -> bool:
     """Ask that a run does not happen; return whether that ended it already, because it had not been sent.
 
-    Raises ``NotAllowedError`` where the run's state does not allow it, with the reason in words.
+    Raises ``ActionNotAllowedError`` where the run's state does not allow it, with the reason in words.
     """
     with db.engine.begin() as connection:
         version = bump(connection)
         row = connection.execute(select(*_SEEN).where(runs.c.task_id == task_id)).one_or_none()
         if row is None:
-            raise NotAllowedError("This run is not known.")
+            raise ActionNotAllowedError("This run is not known.")
         pool = pool_of(connection, row.worker)
         possible = allowed(row.state, row.phase, row.publish_state, pool)
         if (TERMINATE if terminate else CANCEL) not in possible:
-            raise NotAllowedError(_why_not(row.state, terminate, TERMINATE in possible))
+            raise ActionNotAllowedError(_why_not(row.state, terminate, TERMINATE in possible))
         unsent = row.state == "PENDING" and row.publish_state in UNSENT
         if unsent:
-            drop(connection, [task_id], version, time.time())
+            revoke_unsent(connection, [task_id], version, time.time())
             if not row.publish_attempts:
                 return True
         # An attempt to send it failed, and may have been delivered all the same.
         request(connection, [task_id], version, time.time(), reason, terminate)
-    tell(app, [task_id], terminate)
+    broadcast_revoke(app, [task_id], terminate)
     return unsent
 
 
@@ -70,7 +70,7 @@ def _why_not(state: str, terminate: bool, could_terminate: bool) -> str:
     return f"A run that is {state} cannot be cancelled."
 
 
-def drop(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
+def revoke_unsent(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
     """End runs that were not sent, as REVOKED."""
     unsent = {"publish_state": "dropped", "publish_owner": None, "publish_due_at": None}
     for which, why in ((runs.c.publish_attempts == 0, NEVER_SENT), (runs.c.publish_attempts > 0, NOT_SENT)):
@@ -78,7 +78,7 @@ def drop(connection: Connection, task_ids: Sequence[str], version: int, now: flo
         _revoke(connection, task_ids, found, version, now, {**unsent, "exception": why})
 
 
-def take_back(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
+def revoke_withdrawn(connection: Connection, task_ids: Sequence[str], version: int, now: float) -> None:
     """End runs whose messages were taken out of their queues, as REVOKED."""
     values = {"exception": TAKEN_BACK, "doubt": None}
     _revoke(connection, task_ids, runs.c.state.in_(BEGUN_BY_NOBODY), version, now, values)
@@ -99,8 +99,8 @@ def _revoke(
     ended = {"state": "REVOKED", "phase": OTHER, "state_at": now, "outcome_at": now, "changed": version, **more}
     orders = {"run_order": None, "wait_order": None}
     connection.execute(update(runs).where(runs.c.id.in_([row.id for row in rows])).values(**ended, **orders))
-    index.replace(connection, [], [(row.id, index.words_of({**row._mapping, **ended})) for row in rows])
-    Known().note(connection, {("REVOKED", row.name, row.worker, row.queue) for row in rows}, now)
+    index.update_index(connection, [], [(row.id, index.tokens_of({**row._mapping, **ended})) for row in rows])
+    FacetRecorder().note(connection, {("REVOKED", row.name, row.worker, row.queue) for row in rows}, now)
 
 
 def request(
@@ -129,15 +129,15 @@ def request(
     connection.execute(mark, [{"key": task_id} for task_id in task_ids])
 
 
-def tell(app: Flask, task_ids: Collection[str], terminate: bool) -> None:
+def broadcast_revoke(app: Flask, task_ids: Collection[str], terminate: bool) -> None:
     """Tell all workers at once, without waiting for an answer; should that fail, the recorder tells them."""
     publisher, breaker = publisher_of(app), breaker_of(app)
-    if not breaker.allows():
+    if not breaker.allow():
         return
     try:
-        remember(publisher, task_ids, time.time())
+        mark_revoked(publisher, task_ids, time.time())
         publisher.control.revoke(list(task_ids), terminate=terminate, reply=False)
-        breaker.worked()
+        breaker.record_success()
     except (KombuError, RedisError, OSError, RuntimeError) as fault:
-        breaker.failed(str(fault))
+        breaker.record_failure(str(fault))
         log.warning("The workers could not be told of a cancel: %s", fault)

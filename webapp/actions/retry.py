@@ -9,7 +9,7 @@ from typing import Any, Final
 from flask import Flask
 from sqlalchemy import Connection, Row, or_, select
 
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.history.queries import runs
 from webapp.outbox.destinations import choose, queues_of_tasks
 from webapp.runs.merge import STORED
@@ -23,28 +23,30 @@ KEPT_OPTIONS: Final = ("queue", "priority")
 """What a new run keeps of the options of the old one; a time that was set belongs to the old one alone."""
 
 
-def exact_call(row: Row[Any]) -> tuple[list[Any], dict[str, Any]]:
+def original_call(row: Row[Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a run as they were.
 
-    Raises ``NotAllowedError``, with the reason in words, where only a shortened text of them is known; nothing is ever
-    evaluated to guess the rest.
+    Raises ``ActionNotAllowedError``, with the reason in words, where only a shortened text of them is known;
+    nothing is ever evaluated to guess the rest.
     """
     if not row.name:
-        raise NotAllowedError("Nobody has told yet which task this run is of.")
+        raise ActionNotAllowedError("Nobody has told yet which task this run is of.")
     if row.args is None:
-        raise NotAllowedError("The arguments of this run are not known.")
+        raise ActionNotAllowedError("The arguments of this run are not known.")
     if row.arguments_rank < STORED:
-        raise NotAllowedError("Only a shortened text of this run's arguments is known, as abridged in Celery's event.")
+        raise ActionNotAllowedError(
+            "Only a shortened text of this run's arguments is known, as abridged in Celery's event."
+        )
     try:
         args, kwargs = json.loads(row.args), json.loads(row.kwargs or "{}")
     except (ValueError, RecursionError):
-        raise NotAllowedError("The arguments of this run are too long to have been kept whole.") from None
+        raise ActionNotAllowedError("The arguments of this run are too long to have been kept whole.") from None
     if not isinstance(args, list) or not isinstance(kwargs, dict):
-        raise NotAllowedError("The arguments that are kept of this run are not a list and a dictionary.")
+        raise ActionNotAllowedError("The arguments that are kept of this run are not a list and a dictionary.")
     return args, kwargs
 
 
-def kept_options(row: Row[Any]) -> dict[str, Any]:
+def inherited_options(row: Row[Any]) -> dict[str, Any]:
     """Return the options with which a new run is to be sent: the queue, above all, where it went."""
     asked: dict[str, Any] = json.loads(row.options) if row.options else {}
     if row.queue:
@@ -70,12 +72,12 @@ def executions(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def options_again(app: Flask, connection: Connection, rows: Collection[Row[Any]]) -> list[dict[str, Any]]:
+def retry_options(app: Flask, connection: Connection, rows: Collection[Row[Any]]) -> list[dict[str, Any]]:
     """Return, for each run, the options with which it is to be run again."""
     read = queues_of_tasks(connection, {row.name for row in rows})
     found = []
     for row in rows:
-        options = kept_options(row)
+        options = inherited_options(row)
         queue = choose(app, row.name, read[row.name], options.pop("queue", None))
         found.append(options | ({"queue": queue} if queue else {}))
     return found

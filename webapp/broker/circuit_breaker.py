@@ -13,7 +13,7 @@ FIRST_PAUSE: Final = 3.0
 LONGEST_PAUSE: Final = 30.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Lets one attempt through when its pause is over; the pause doubles with every failure in a row.
 
     One per process, used by its threads. ``error`` is what the broker said last, None while it is well.
@@ -25,8 +25,8 @@ class Breaker:
         self._open_until = 0.0
         self._lock = threading.Lock()
 
-    def allows(self) -> bool:
-        """Say whether to try now; whoever gets yes tells how it went by ``failed`` or ``worked``."""
+    def allow(self) -> bool:
+        """Say whether to try now; whoever gets yes tells how it went by ``record_failure`` or ``record_success``."""
         with self._lock:
             now = time.monotonic()
             if self.error is not None and now < self._open_until:
@@ -36,20 +36,20 @@ class Breaker:
                 self._open_until = now + self._pause
             return True
 
-    def failed(self, error: str) -> None:
+    def record_failure(self, error: str) -> None:
         """Note that an attempt failed."""
         with self._lock:
             self._pause = min(self._pause * 2, LONGEST_PAUSE) if self.error is not None else FIRST_PAUSE
             self.error, self._open_until = error, time.monotonic() + self._pause
 
-    def worked(self) -> None:
+    def record_success(self) -> None:
         """Note that the broker took a message."""
         if self.error is not None:
             with self._lock:
                 self.error = None
 
 
-def breaker_of(app: Flask) -> Breaker:
+def breaker_of(app: Flask) -> CircuitBreaker:
     """Return the breaker of this process."""
-    breaker: Breaker = app.extensions.setdefault("breaker", Breaker())
+    breaker: CircuitBreaker = app.extensions.setdefault("breaker", CircuitBreaker())
     return breaker

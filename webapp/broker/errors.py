@@ -15,7 +15,7 @@ from celery.exceptions import CeleryError, QueueNotFound
 from kombu.exceptions import KombuError, SerializationError
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from webapp.errors import BrokerError, UnexplainedError, UnsendableError
+from webapp.errors import BrokerError, UnexplainedError, UnpublishableError
 from webapp.text import one_line
 
 REFUSALS: Final = frozenset({"WRONGTYPE", "CROSSSLOT"})
@@ -31,17 +31,20 @@ NO_COMMAND: Final = "to run the"
 
 
 def explained(fault: Exception) -> BrokerError:
-    """Return a publisher's failure as ours: ``UnsendableError`` for this message alone, ``BrokerError`` for all of them
-    as long as it lasts, ``UnexplainedError`` where nobody can say."""
+    """Return a publisher's failure as ours.
+
+    ``UnpublishableError`` is about this message alone, ``BrokerError`` about all of them as long as it lasts,
+    ``UnexplainedError`` where nobody can say.
+    """
     text = one_line(fault)
     for cause in _causes(fault):
         if isinstance(cause, QueueNotFound | SerializationError):
-            return UnsendableError(text)
+            return UnpublishableError(text)
         if isinstance(cause, ResponseError):
             return _of_answer(cause, one_line(cause))
         if isinstance(cause, ChannelError):
             refused = cause.reply_code in AMQP_REFUSALS
-            return UnsendableError(one_line(cause)) if refused else UnexplainedError(one_line(cause))
+            return UnpublishableError(one_line(cause)) if refused else UnexplainedError(one_line(cause))
         # A broker that is down shows as any of these.
         if isinstance(cause, RedisError | AmqpDown | OSError):
             return BrokerError(text)
@@ -53,7 +56,7 @@ def _of_answer(answer: ResponseError, text: str) -> BrokerError:
     word = getattr(answer, "status_code", None) or str(answer).split(" ", 1)[0]
     text = text if text.startswith(word) else f"{word} {text}"
     if word in REFUSALS or (isinstance(answer, NoPermissionError) and NO_COMMAND not in text):
-        return UnsendableError(text)
+        return UnpublishableError(text)
     if word in OUTAGES or isinstance(answer, NoPermissionError):
         return BrokerError(text, delivered=False)
     return UnexplainedError(text)

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from celery import Celery
 from kombu.transport.redis import Channel, Transport
 
-from webapp.errors import RefusedError
+from webapp.errors import InvalidArgumentsError
 
 STREAM: Final = "vase.events"
 """The stream of events (``stream``)."""
@@ -110,7 +110,7 @@ def keys_of(celery: Celery) -> Keys | None:
 
 
 def check_queue(celery: Celery, queue: str) -> None:
-    """Raise ``RefusedError`` for a queue's name that belongs to something else in the broker.
+    """Raise ``InvalidArgumentsError`` for a queue's name that belongs to something else in the broker.
 
     A message sent there would turn the key into a list: workers could take nothing any more, from any queue.
     """
@@ -118,7 +118,7 @@ def check_queue(celery: Celery, queue: str) -> None:
     # On other brokers these are no keys, but event queues and mailboxes of workers are queues of the same names.
     taken = keys.is_reserved(queue) if keys else queue.endswith(_PIDBOX) or queue.startswith(_EVENT_QUEUE)
     if taken:
-        raise RefusedError(
+        raise InvalidArgumentsError(
             f"The name {queue} is used by Celery, by its broker or by Vase for something that is no queue of tasks; "
             "a message sent there would stop workers. Choose another queue."
         )

@@ -23,12 +23,12 @@ SOON: Final = 600.0
 """Seconds for which a cancel is remembered that a worker was heard to carry out."""
 
 
-def remember(celery: Celery, task_ids: Collection[str], now: float) -> None:
+def mark_revoked(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Leave word for workers that are not there; raises what the broker's driver raises."""
     _run(celery, lambda client, key: client.zadd(key, dict.fromkeys(task_ids, now)))
 
 
-def forget_soon(celery: Celery, task_ids: Collection[str], now: float) -> None:
+def expire_soon(celery: Celery, task_ids: Collection[str], now: float) -> None:
     """Take back a little later what was left for workers: one that is about to drop a message may die before it does,
     and then another one gets it."""
     at = dict.fromkeys(task_ids, now - REMEMBERED + SOON)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from webapp.errors import RefusedError
+from webapp.errors import InvalidArgumentsError
 from webapp.history.models import Preset
 from webapp.runs.arguments import exact_json
 
@@ -38,15 +38,15 @@ def presets_of(connection: Connection, task: str) -> list[Call]:
 def save(connection: Connection, task: str, label: str, args: list[Any], kwargs: dict[str, Any]) -> int:
     """Keep a call under a name and return its number; one of the same name is replaced.
 
-    Raises ``RefusedError`` without a fit name.
+    Raises ``InvalidArgumentsError`` without a fit name.
     """
     label = " ".join(label.split())
     if not 0 < len(label) <= LABEL_MAX:
-        raise RefusedError(f"Give the preset a name of at most {LABEL_MAX} characters.")
+        raise InvalidArgumentsError(f"Give the preset a name of at most {LABEL_MAX} characters.")
     call = exact_json({"args": args, "kwargs": kwargs})
     connection.execute(delete(presets).where(presets.c.task == task, presets.c.label == label))
     if len(presets_of(connection, task)) >= PRESETS_MAX:
-        raise RefusedError(f"A task may have {PRESETS_MAX} presets; remove one first.")
+        raise InvalidArgumentsError(f"A task may have {PRESETS_MAX} presets; remove one first.")
     new = insert(presets).values(task=task, label=label, call=call).returning(presets.c.id)
     return int(connection.execute(new).scalar_one())
 

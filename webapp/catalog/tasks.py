@@ -13,16 +13,16 @@ from celery import Celery
 from flask import Flask, current_app
 from sqlalchemy import Connection, select
 
-from webapp.actions.retry import exact_call
+from webapp.actions.retry import original_call
 from webapp.celery_app import is_ours
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.forms.infer import infer
 from webapp.history.models import TaskSchema
 from webapp.history.queries import LIVE_TASKS, runs, worker_tasks
 from webapp.outbox.destinations import SHIPPED, choose
 from webapp.outbox.relay import queue_of
 from webapp.runs.merge import STORED
-from webapp.search.pages import page
+from webapp.search.pages import fetch_page
 from webapp.search.query import Filter
 from webapp.text import tidy
 from webapp.worker.describe import schema_of
@@ -140,7 +140,7 @@ def _schema_of_code(task: Any) -> dict[str, Any]:
 
 def recent_calls(connection: Connection, name: str) -> list[tuple[str, list[Any], dict[str, Any]]]:
     """Return task id, args and kwargs of the latest runs of a task whose arguments are exactly known, newest first."""
-    keys = page(connection, Filter.parse({"task": name}), RECENT).keys
+    keys = fetch_page(connection, Filter.parse({"task": name}), RECENT).keys
     columns = [runs.c[column] for column in ("id", "task_id", "name", "args", "kwargs", "arguments_rank")]
     found = []
     query = select(*columns).where(runs.c.id.in_([key.id for key in keys])).order_by(runs.c.id.desc())
@@ -148,7 +148,7 @@ def recent_calls(connection: Connection, name: str) -> list[tuple[str, list[Any]
         if row.name != name or row.arguments_rank < STORED:
             continue
         try:
-            found.append((row.task_id, *exact_call(row)))
-        except NotAllowedError:
+            found.append((row.task_id, *original_call(row)))
+        except ActionNotAllowedError:
             continue
     return found

@@ -16,7 +16,7 @@ from webapp import formatting
 from webapp.cli.common import full_name, telling_faults
 from webapp.extensions import db
 from webapp.history import queries
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.runs.states import is_settled, look
 
 
@@ -38,7 +38,7 @@ def run_task_command(
     """
     args, kwargs = [_value(text) for text in arguments], dict(_named(text) for text in named)
     with telling_faults():
-        launched = launch(current_app, full_name(name), args, kwargs, options={"queue": queue} if queue else None)
+        launched = submit(current_app, full_name(name), args, kwargs, options={"queue": queue} if queue else None)
     click.echo(launched.task_id)
     if launched.unsendable:
         click.echo(f"The run is kept, but it cannot be sent: {launched.unsendable}", err=True)
@@ -68,7 +68,7 @@ def follow(task_id: str) -> str:
     while True:
         with db.engine.connect() as connection:
             row = queries.run_by_id(connection, task_id)
-            around = queries.environment(connection)
+            around = queries.system_status(connection)
         if row is None:
             raise click.ClickException("The run has vanished from the database.")
         line = _line(row, around)
@@ -86,7 +86,7 @@ def follow(task_id: str) -> str:
     return str(row.state)
 
 
-def _line(row: Row[Any], around: queries.Environment) -> str:
+def _line(row: Row[Any], around: queries.SystemStatus) -> str:
     state = look(row.state).label
     if row.publish_state in ("new", "held"):
         state = "Waiting for the broker"

@@ -13,19 +13,19 @@ from sqlalchemy import Row, select
 
 from webapp import formatting
 from webapp.actions.cancel import cancel as ask_to_cancel
-from webapp.actions.retry import exact_call, options_again
+from webapp.actions.retry import original_call, retry_options
 from webapp.catalog.tasks import known_tasks, schema_for
 from webapp.celery_app import celery_of
 from webapp.cli.common import telling_faults
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history import queries
 from webapp.history.queries import runs
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.runs.merge import STORED
 from webapp.runs.states import look
-from webapp.search.pages import page
-from webapp.search.planner import plan_of
+from webapp.search.pages import fetch_page
+from webapp.search.planner import build_plan
 from webapp.search.query import Filter
 from webapp.search.timeout import time_limit
 
@@ -67,9 +67,9 @@ def runs_command(query: tuple[str, ...], state: str, task: str, since: str, limi
         raise click.ClickException(wanted.problems[0][1])
     seconds = current_app.config["QUERY_SECONDS"]
     with telling_faults(), db.engine.connect() as connection, time_limit(connection, seconds):
-        if problems := plan_of(connection, wanted, time.time()).problems:
+        if problems := build_plan(connection, wanted, time.time()).problems:
             raise click.ClickException(problems[0])
-        ids = [key.id for key in page(connection, wanted, limit).keys]
+        ids = [key.id for key in fetch_page(connection, wanted, limit).keys]
         rows = connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc())).all()
     for row in rows:
         click.echo(json.dumps({name: getattr(row, name) for name in FIELDS}) if as_json else _line(row))
@@ -106,8 +106,8 @@ def retry_command(task_id: str) -> None:
         with db.engine.connect() as connection:
             row = queries.run_by_id(connection, task_id)
             if row is None:
-                raise NotAllowedError("This run is not known.")
-            options = options_again(current_app, connection, [row])[0]
-        args, kwargs = exact_call(row)
-        launched = launch(current_app, row.name, args, kwargs, options=options, retry_of=task_id)
+                raise ActionNotAllowedError("This run is not known.")
+            options = retry_options(current_app, connection, [row])[0]
+        args, kwargs = original_call(row)
+        launched = submit(current_app, row.name, args, kwargs, options=options, retry_of=task_id)
     click.echo(launched.task_id)

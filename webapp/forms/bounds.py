@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from webapp.forms import formats, labels
-from webapp.forms.json_schema import DECIMAL_PLACES, DIGITS, Schema, WrongError, as_count, as_number, as_text
+from webapp.forms.json_schema import DECIMAL_PLACES, DIGITS, Schema, ValidationError, as_count, as_number, as_text
 
 _TESTS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "minimum": lambda given, bound: given >= bound,
@@ -37,7 +37,7 @@ _READERS: Final[dict[str, Callable[[str, tzinfo | None], Any]]] = {
 
 
 def check_number(value: int | float | Decimal, node: Schema, defs: Mapping[str, Any]) -> None:
-    """Raise ``WrongError`` when a number is outside of its bounds."""
+    """Raise ``ValidationError`` when a number is outside of its bounds."""
     for keyword, test in _NUMBER_TESTS.items():
         bound = as_number(node.get(keyword))
         if bound is None:
@@ -45,11 +45,11 @@ def check_number(value: int | float | Decimal, node: Schema, defs: Mapping[str, 
         # As a fraction of two, 0.1 is a little more than the decimal 0.1, which then were below itself.
         exact = Decimal(str(bound)) if isinstance(value, Decimal) else bound
         if not test(value, exact):
-            raise WrongError("This number is not allowed. ", partial(labels.advice, node, defs))
+            raise ValidationError("This number is not allowed. ", partial(labels.advice, node, defs))
 
 
 def check_digits(value: Decimal, node: Schema) -> None:
-    """Raise ``WrongError`` when a decimal has too many digits; zeros at its end count only where they have to."""
+    """Raise ``ValidationError`` when a decimal has too many digits; zeros at its end count only where they have to."""
     digits, places = as_count(node.get(DIGITS)), as_count(node.get(DECIMAL_PLACES))
     if digits is None and places is None:
         return
@@ -58,19 +58,19 @@ def check_digits(value: Decimal, node: Schema) -> None:
     kinds = ("digit", "digit after the point", "digit before the point")
     for count, allowed, kind in zip(fewest, most, kinds, strict=True):
         if allowed is not None and count > allowed:
-            raise WrongError(f"This has too many digits; it may have at most {labels.counted(allowed, kind)}.")
+            raise ValidationError(f"This has too many digits; it may have at most {labels.counted(allowed, kind)}.")
 
 
 def check_time(value: Any, form: str, node: Schema) -> None:
-    """Raise ``WrongError`` when a date, a time or a time span is outside of its bounds."""
+    """Raise ``ValidationError`` when a date, a time or a time span is outside of its bounds."""
     for keyword, test in _TESTS.items():
         text = as_text(node.get(f"x-{keyword}"))
         try:
             bound = _READERS[form](text, None) if text else None
-        except WrongError:
+        except ValidationError:
             continue
         if bound is not None and not test(*_alike(value, bound)):
-            raise WrongError(f"This is not allowed; it must be {labels.PHRASES[keyword]} {text}.")
+            raise ValidationError(f"This is not allowed; it must be {labels.PHRASES[keyword]} {text}.")
 
 
 def _alike(value: Any, bound: Any) -> tuple[Any, Any]:

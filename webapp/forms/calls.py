@@ -9,7 +9,7 @@ from typing import Any
 from webapp.forms import json_values, strict_json, values
 from webapp.forms.description import ARGS, KEYWORD, KWARGS, POSITIONAL
 from webapp.forms.fields import Field, Form
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 from webapp.forms.parse import EMPTY, NONE, Given, read_field
 from webapp.forms.validate import Checker
 
@@ -41,7 +41,7 @@ def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict
     try:
         # The outer dictionary, and the list and the dictionary inside it, are no part of any argument.
         args, kwargs = _parts(strict_json.parse(text, tags=True, around=2))
-    except WrongError as fault:
+    except ValidationError as fault:
         return [], {}, [str(fault)]
     if form.raw_only or form.guessed:
         return args, kwargs, []
@@ -58,10 +58,10 @@ def read_raw(text: str, form: Form, zone: tzinfo = UTC) -> tuple[list[Any], dict
 def _parts(call: Any) -> tuple[list[Any], dict[str, Any]]:
     shape = 'Write {"args": [1, 2], "kwargs": {"name": "value"}}.'
     if not isinstance(call, dict) or json_values.is_tagged(call) or call.keys() - {"args", "kwargs"}:
-        raise WrongError(f"This must be a dictionary with the keys args and kwargs. {shape}")
+        raise ValidationError(f"This must be a dictionary with the keys args and kwargs. {shape}")
     args, kwargs = call.get("args", []), call.get("kwargs", {})
     if not isinstance(args, list) or not isinstance(kwargs, dict) or json_values.is_tagged(kwargs):
-        raise WrongError(f"args must be a list and kwargs a dictionary. {shape}")
+        raise ValidationError(f"args must be a list and kwargs a dictionary. {shape}")
     return args, kwargs
 
 
@@ -70,7 +70,7 @@ def _raw_errors(item: Field, value: Any, checker: Checker) -> list[str]:
         return []
     try:
         checker.settle(value, item.schema)
-    except WrongError as fault:
+    except ValidationError as fault:
         return [f"{item.name}: {fault}"]
     return []
 
@@ -126,8 +126,8 @@ def _filled(item: Field, value: Any, checker: Checker) -> tuple[Field, list[str]
     try:
         shown = show(item, value, checker)
         back, again = read_field(shown, submitted_of(shown), checker)
-    except (WrongError, ValueError, TypeError, RecursionError) as fault:
-        reason = str(fault) if isinstance(fault, WrongError) else "It cannot be shown in a field."
+    except (ValidationError, ValueError, TypeError, RecursionError) as fault:
+        reason = str(fault) if isinstance(fault, ValidationError) else "It cannot be shown in a field."
         return replace(item, error=reason), [f"{item.name}: {reason}"]
     faults = [f"{inner.path[2:]}: {inner.error}" for inner in back.walk() if inner.error]
     if not faults and again is not Given.NOT and not strict_json.same(again, value):
@@ -137,7 +137,7 @@ def _filled(item: Field, value: Any, checker: Checker) -> tuple[Field, list[str]
 
 
 def show(item: Field, value: Any, checker: Checker) -> Field:
-    """Return a field that shows a stored value. Raises ``WrongError`` when it cannot."""
+    """Return a field that shows a stored value. Raises ``ValidationError`` when it cannot."""
     if value is None and item.nullable:
         return replace(item, state=NONE)
     if item.kind == "group":
@@ -152,9 +152,9 @@ def show(item: Field, value: Any, checker: Checker) -> Field:
 
 def _shown_group(item: Field, value: Any, checker: Checker) -> Field:
     if not isinstance(value, dict):
-        raise WrongError(f"This must be a dictionary; it was {strict_json.shown(value)[:200]}.")
+        raise ValidationError(f"This must be a dictionary; it was {strict_json.shown(value)[:200]}.")
     if strange := [name for name in value if name not in {child.name for child in item.children}]:
-        raise WrongError(f"It has no field {strict_json.shown(strange[0])} any more.")
+        raise ValidationError(f"It has no field {strict_json.shown(strange[0])} any more.")
     if not value and item.may_be_empty:
         return replace(item, state=EMPTY)
     children = (show(child, value[child.name], checker) if child.name in value else child for child in item.children)

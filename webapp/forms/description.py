@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from webapp.forms.json_schema import Schema, WrongError, as_node, as_text
+from webapp.forms.json_schema import Schema, ValidationError, as_node, as_text
 from webapp.forms.strict_json import shown
 from webapp.text import tidy
 
@@ -59,15 +59,17 @@ class Shape:
 
 
 def shape_of(schema: object) -> Shape:
-    """Return what a schema says. Raises ``WrongError`` with the reason when it cannot be used for a form."""
+    """Return what a schema says. Raises ``ValidationError`` with the reason when it cannot be used for a form."""
     copy = _copied(schema)
     if copy.get("version") != VERSION:
-        raise WrongError("The worker describes this task in a way that this version does not know.")
+        raise ValidationError("The worker describes this task in a way that this version does not know.")
     listed = copy.get("parameters")
     if not isinstance(listed, list):
-        raise WrongError("The parameters of this task are not known.")
+        raise ValidationError("The parameters of this task are not known.")
     if len(listed) > PARAMETERS_MAX:
-        raise WrongError(f"This task has {len(listed):,} parameters; at most {PARAMETERS_MAX} are shown as fields.")
+        raise ValidationError(
+            f"This task has {len(listed):,} parameters; at most {PARAMETERS_MAX} are shown as fields."
+        )
     parameters = tuple(map(_parameter, listed))
     _check_order(parameters)
     return Shape(
@@ -81,7 +83,7 @@ def shape_of(schema: object) -> Shape:
 
 def _copied(schema: object) -> Schema:
     """Return the schema as plain JSON, bounded in size and depth, which nobody else can change."""
-    unusable = WrongError("The description of this task cannot be used.")
+    unusable = ValidationError("The description of this task cannot be used.")
     try:
         text = json.dumps(schema, allow_nan=False)
         copy = json.loads(text) if len(text) <= SIZE_MAX else None
@@ -103,7 +105,7 @@ def _parameter(item: object) -> Parameter:
     entry = as_node(item)
     name, kind, schema = as_text(entry.get("name")), as_text(entry.get("kind")), entry.get("schema")
     if not name.isidentifier() or len(name) > 255 or kind not in KINDS:
-        raise WrongError("The description of this task cannot be used: a parameter has no proper name or kind.")
+        raise ValidationError("The description of this task cannot be used: a parameter has no proper name or kind.")
     return Parameter(
         name,
         kind,
@@ -119,7 +121,7 @@ def _check_order(parameters: tuple[Parameter, ...]) -> None:
     places = [KINDS.index(parameter.kind) for parameter in parameters]
     stars = [parameter.kind for parameter in parameters if parameter.kind in (ARGS, KWARGS)]
     if len(names) < len(parameters) or places != sorted(places) or len(set(stars)) < len(stars):
-        raise WrongError("The description of this task cannot be used: its parameters are in no proper order.")
+        raise ValidationError("The description of this task cannot be used: its parameters are in no proper order.")
 
 
 def default_text(value: Any) -> str:

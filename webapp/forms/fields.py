@@ -12,7 +12,7 @@ from webapp.forms.description import ARGS, KWARGS, Parameter, default_text, shap
 from webapp.forms.json_schema import (
     Definitions,
     Schema,
-    WrongError,
+    ValidationError,
     as_count,
     as_list,
     as_node,
@@ -96,7 +96,7 @@ def form_of(schema: object) -> Form:
         shape = shape_of(schema)
         builder = _Builder(Definitions(shape.defs))
         fields = tuple(builder.parameter(parameter) for parameter in shape.parameters)
-    except WrongError as fault:
+    except ValidationError as fault:
         return Form(reason=str(fault))
     return Form(fields, shape.defs, shape.summary, shape.doc, guessed=shape.guessed)
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 from webapp.forms.json_values import finite
 
 NUMBER_MAX: Final = 1000
@@ -39,49 +39,49 @@ _UNITS: Final = {
 
 
 def whole(typed: str) -> int:
-    """Return a whole number. Raises ``WrongError``."""
+    """Return a whole number. Raises ``ValidationError``."""
     text = _short(typed)
     if not _WHOLE.fullmatch(text):
-        raise WrongError("This is not a whole number. Type one such as 3.")
+        raise ValidationError("This is not a whole number. Type one such as 3.")
     return int(text)
 
 
 def number(typed: str) -> int | float:
-    """Return a finite number, whole where it was typed whole. Raises ``WrongError``."""
+    """Return a finite number, whole where it was typed whole. Raises ``ValidationError``."""
     text = _short(typed)
     if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
-        raise WrongError("This must be a finite number. Type one such as 2.5.")
+        raise ValidationError("This must be a finite number. Type one such as 2.5.")
     if not _NUMBER.fullmatch(text):
         if _NUMBER.fullmatch(text.replace(",", ".", 1)):
-            raise WrongError("Write the decimal with a point, such as 2.5.")
-        raise WrongError("This is not a number. Type one such as 3 or 2.5.")
+            raise ValidationError("Write the decimal with a point, such as 2.5.")
+        raise ValidationError("This is not a number. Type one such as 3 or 2.5.")
     value = float(text)
     if not math.isfinite(value):
-        raise WrongError("This number is too large; the largest is about 1.8e308.")
+        raise ValidationError("This number is too large; the largest is about 1.8e308.")
     return int(text) if _WHOLE.fullmatch(text) else value
 
 
 def decimal(typed: str) -> Decimal:
-    """Return a finite decimal number, exactly as typed. Raises ``WrongError``."""
+    """Return a finite decimal number, exactly as typed. Raises ``ValidationError``."""
     text = _short(typed)
     if not _NUMBER.fullmatch(text):
-        raise WrongError("This is not a decimal number. Type one such as 12.50.")
+        raise ValidationError("This is not a decimal number. Type one such as 12.50.")
     try:
         return finite(Decimal(text))
     except ArithmeticError:
-        raise WrongError("This decimal number is too large. Type one such as 12.50.") from None
+        raise ValidationError("This decimal number is too large. Type one such as 12.50.") from None
 
 
 def day(typed: str) -> date:
-    """Return a date. Raises ``WrongError``."""
+    """Return a date. Raises ``ValidationError``."""
     try:
         return date.fromisoformat(_short(typed))
     except ValueError:
-        raise WrongError("This is not a date. Type year, month and day such as 2026-03-01.") from None
+        raise ValidationError("This is not a date. Type year, month and day such as 2026-03-01.") from None
 
 
 def moment(typed: str, zone: tzinfo | None) -> datetime:
-    """Return a date and time; one without a zone is taken in ``zone``. Raises ``WrongError``."""
+    """Return a date and time; one without a zone is taken in ``zone``. Raises ``ValidationError``."""
     text = _short(typed)
     try:
         value = datetime.fromisoformat(text)
@@ -89,46 +89,46 @@ def moment(typed: str, zone: tzinfo | None) -> datetime:
         # A zone may fail to know its offset at the ends of time; then there is no text to send either.
         value.isoformat()
     except (ValueError, OverflowError):
-        raise WrongError("This is not a date and time. Type one such as 2026-03-01 14:30.") from None
+        raise ValidationError("This is not a date and time. Type one such as 2026-03-01 14:30.") from None
     return value
 
 
 def clock(typed: str) -> time:
-    """Return a time of day. Raises ``WrongError``."""
+    """Return a time of day. Raises ``ValidationError``."""
     try:
         return time.fromisoformat(_short(typed))
     except ValueError:
-        raise WrongError("This is not a time of day. Type hours and minutes such as 14:30.") from None
+        raise ValidationError("This is not a time of day. Type hours and minutes such as 14:30.") from None
 
 
 def identifier(typed: str) -> UUID:
-    """Return a UUID. Raises ``WrongError``."""
+    """Return a UUID. Raises ``ValidationError``."""
     try:
         return UUID(_short(typed))
     except ValueError:
-        raise WrongError("This is not a UUID. Type one such as 123e4567-e89b-12d3-a456-426614174000.") from None
+        raise ValidationError("This is not a UUID. Type one such as 123e4567-e89b-12d3-a456-426614174000.") from None
 
 
 def octets(typed: str) -> bytes:
-    """Return the bytes of a text, or those written in base 64 after ``base64:``. Raises ``WrongError``."""
+    """Return the bytes of a text, or those written in base 64 after ``base64:``. Raises ``ValidationError``."""
     try:
         if typed.startswith(BASE64):
             return base64.b64decode(typed.removeprefix(BASE64).strip(), validate=True)
         return typed.encode()
     except ValueError:
-        raise WrongError("These are not bytes. Type a text, or base 64 such as base64:AP8=.") from None
+        raise ValidationError("These are not bytes. Type a text, or base 64 such as base64:AP8=.") from None
 
 
 def span(typed: str) -> int | float:
-    """Return the seconds of a time span. Raises ``WrongError``."""
+    """Return the seconds of a time span. Raises ``ValidationError``."""
     text = _short(typed)
     sign = -1 if text.startswith("-") else 1
     seconds = _seconds(text.lstrip("+-") if text[1:2] not in ("+", "-") else text, sign)
     if seconds is None:
-        raise WrongError("This is not a time span. Type seconds such as 90, or 1:30:00, or 5 min.")
+        raise ValidationError("This is not a time span. Type seconds such as 90, or 1:30:00, or 5 min.")
     # What is too long to be computed is no number, and so not at most anything.
     if not abs(seconds) <= SPAN_MAX:
-        raise WrongError("This time span is too long; the longest is 999,999,999 days.")
+        raise ValidationError("This time span is too long; the longest is 999,999,999 days.")
     return int(seconds) if seconds == int(seconds) else seconds
 
 
@@ -161,5 +161,5 @@ def _length(text: str) -> float | None:
 def _short(typed: str) -> str:
     text = typed.strip()
     if len(text) > NUMBER_MAX:
-        raise WrongError(f"This is {len(text):,} characters long; at most {NUMBER_MAX:,} make sense here.")
+        raise ValidationError(f"This is {len(text):,} characters long; at most {NUMBER_MAX:,} make sense here.")
     return text

@@ -30,7 +30,7 @@ NAMES: Final = "x-names"
 """The keyword for the names of the members of an Enum, by the JSON of their values."""
 
 
-class WrongError(ValueError):
+class ValidationError(ValueError):
     """What is wrong with a value or a schema, in words for the person who gave it.
 
     A part of the words may be a function that finds them: most errors inside of a union are never shown.
@@ -52,7 +52,7 @@ def _found(words: Callable[[], str]) -> str:
         return "what the task describes"
 
 
-class IntricateError(WrongError):
+class IntricateError(ValidationError):
     """A schema makes more work than a form is worth."""
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
 
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 
 Stamp = datetime | date | time | Decimal | UUID | bytes
 """What travels with a tag; a datetime is also a date, so it is always asked about first."""
@@ -47,18 +47,18 @@ def is_tagged(value: object) -> bool:
 
 
 def read(value: dict[str, Any]) -> Stamp:
-    """Return what a worker gets for a tagged dictionary. Raises ``WrongError`` when that is not certain."""
+    """Return what a worker gets for a tagged dictionary. Raises ``ValidationError`` when that is not certain."""
     name, inner = value["__type__"], value["__value__"]
     reader = _READERS.get(name) if isinstance(name, str) else None
     if reader is None or len(value) > 2:
-        raise WrongError(
+        raise ValidationError(
             "A dictionary with the keys __type__ and __value__ must have no other key, and a __type__ that workers "
             f"know: {', '.join(_READERS)}."
         )
     try:
         return reader(inner)
     except (ValueError, TypeError, ArithmeticError, AttributeError, KeyError):
-        raise WrongError(f"The __value__ beside the __type__ {name} is not a {name}.") from None
+        raise ValidationError(f"The __value__ beside the __type__ {name} is not a {name}.") from None
 
 
 def text_of(value: Stamp) -> str:
@@ -106,9 +106,9 @@ def described(value: object) -> str:
 
 
 def finite(value: Decimal) -> Decimal:
-    """Return a decimal that a worker can work with. Raises ``WrongError`` for any other."""
+    """Return a decimal that a worker can work with. Raises ``ValidationError`` for any other."""
     if not value.is_finite() or abs(value.adjusted()) > EXPONENT_MAX:
-        raise WrongError("This decimal number is too large or not finite. Type one such as 12.50.")
+        raise ValidationError("This decimal number is too large or not finite. Type one such as 12.50.")
     return value
 
 

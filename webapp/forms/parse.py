@@ -11,7 +11,7 @@ from typing import Any, Final
 from webapp.forms import json_values, labels, strict_json, values
 from webapp.forms.description import ARGS, EITHER, KEYWORD, KWARGS, POSITIONAL
 from webapp.forms.fields import Field, Form
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 from webapp.forms.validate import Checker
 from webapp.runs.arguments import SIZE_MAX
 
@@ -30,7 +30,7 @@ class Given(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class BoundForm:
     """What was read: the call, the form with what was typed, and what is wrong with the whole."""
 
     args: list[Any]
@@ -44,17 +44,17 @@ class Reading:
         return not self.errors and not self.form.wrong
 
 
-def read(form: Form, submitted: Submitted, zone: tzinfo = UTC) -> Reading:
+def read(form: Form, submitted: Submitted, zone: tzinfo = UTC) -> BoundForm:
     """Return the call that was typed; where it is not ``ok``, its arguments are not to be used.
 
     A date and time without a zone is taken in ``zone``. Names that begin with neither ``p.`` nor ``s.`` are left to
     others.
     """
     if form.raw_only:
-        return Reading([], {}, form, ["This task has no fields. Use raw JSON."])
+        return BoundForm([], {}, form, ["This task has no fields. Use raw JSON."])
     errors = _whole_errors(form, submitted)
     if errors:
-        return Reading([], {}, form, errors)
+        return BoundForm([], {}, form, errors)
     checker = Checker(form.defs, zone)
     pairs = [read_field(top, submitted, checker) for top in form.fields]
     fields = [_bounded(top, value) for top, value in pairs]
@@ -65,7 +65,7 @@ def read(form: Form, submitted: Submitted, zone: tzinfo = UTC) -> Reading:
         errors.append(strict_json.NO_TAG)
     if not filled.wrong and len(strict_json.shown([call.args, call.kwargs])) > SIZE_MAX:
         errors.append(f"All arguments together are too long; at most {SIZE_MAX:,} bytes can be sent.")
-    return Reading(call.args, call.kwargs, filled, errors)
+    return BoundForm(call.args, call.kwargs, filled, errors)
 
 
 def _whole_errors(form: Form, submitted: Submitted) -> list[str]:
@@ -90,9 +90,9 @@ def read_field(item: Field, submitted: Submitted, checker: Checker) -> tuple[Fie
         if item.kind == "group":
             return _group(filled, submitted, checker)
         if len(set(texts)) > 1 and item.kind != "lines":
-            raise WrongError("This was given more than once. Give it once.")
+            raise ValidationError("This was given more than once. Give it once.")
         return filled, _value(filled, checker)
-    except WrongError as fault:
+    except ValidationError as fault:
         return replace(filled, error=str(fault)), Given.NOT
 
 
@@ -100,13 +100,13 @@ def _value(item: Field, checker: Checker) -> Any:
     blank = _is_blank(item.kind, item.value)
     if item.state:
         if not blank:
-            raise WrongError("Something is typed although None or empty is chosen. Clear one of the two.")
+            raise ValidationError("Something is typed although None or empty is chosen. Clear one of the two.")
         return _from_state(item, checker)
     if not blank:
         strict_json.check_size(item.value)
         return values.value_of(item.kind, item.value, item.schema, checker)
     if item.required:
-        raise WrongError(f"This is needed. {labels.advice(item.schema, checker.defs)}")
+        raise ValidationError(f"This is needed. {labels.advice(item.schema, checker.defs)}")
     return Given.NOT
 
 
@@ -116,14 +116,14 @@ def _from_state(item: Field, checker: Checker) -> Any:
     if item.state == EMPTY and item.may_be_empty:
         empty: dict[str, Any] = {"lines": [], "pairs": {}, "group": {}}
         return checker.settle(empty.get(item.kind, ""), item.schema)
-    raise WrongError("This cannot be None." if item.state == NONE else "This cannot be empty.")
+    raise ValidationError("This cannot be None." if item.state == NONE else "This cannot be empty.")
 
 
 def _group(item: Field, submitted: Submitted, checker: Checker) -> tuple[Field, Any]:
     touched = any(_is_touched(child, submitted) for child in item.children)
     if item.state:
         if touched:
-            raise WrongError("Something is typed although None or empty is chosen. Clear one of the two.")
+            raise ValidationError("Something is typed although None or empty is chosen. Clear one of the two.")
         return item, _from_state(item, checker)
     if not touched and not item.required:
         return item, Given.NOT
@@ -147,7 +147,7 @@ def _bounded(item: Field, value: Any) -> Field:
     """Return the field, with an error when its value cannot be carried to a worker."""
     try:
         strict_json.check(value)
-    except WrongError as fault:
+    except ValidationError as fault:
         return replace(item, error=str(fault))
     return item
 
@@ -170,7 +170,7 @@ class Call:
             return item
         try:
             self._put(item, value)
-        except WrongError as fault:
+        except ValidationError as fault:
             return replace(item, error=item.error or str(fault))
         return item
 
@@ -180,7 +180,7 @@ class Call:
         elif item.passed == KEYWORD or (item.passed == EITHER and self._blank):
             self.kwargs[item.name] = value
         elif self._blank and (item.passed == POSITIONAL or value):
-            raise WrongError(f"This can only be given when {self._blank} is given too. Fill in {self._blank}.")
+            raise ValidationError(f"This can only be given when {self._blank} is given too. Fill in {self._blank}.")
         elif item.passed == ARGS:
             self.args.extend(_listed(value))
         else:
@@ -188,15 +188,15 @@ class Call:
 
     def _put_all(self, value: Any) -> None:
         if not isinstance(value, dict):
-            raise WrongError('This must be a dictionary, such as {"name": "Ada"}.')
+            raise ValidationError('This must be a dictionary, such as {"name": "Ada"}.')
         if twice := _first(name for name in value if name in self._names):
-            raise WrongError(f"{twice} has a field of its own. Give it there.")
+            raise ValidationError(f"{twice} has a field of its own. Give it there.")
         self.kwargs.update(value)
 
 
 def _listed(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise WrongError("This must be a list, such as [1, 2].")
+        raise ValidationError("This must be a list, such as [1, 2].")
     return value
 
 

@@ -7,7 +7,7 @@ from keyword import iskeyword
 from typing import Any
 
 from webapp.forms import json_values
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 
 
 def preview(name: str, args: list[Any], kwargs: dict[str, Any], options: Mapping[str, Any]) -> str:
@@ -38,7 +38,7 @@ def _python(value: Any) -> str:
     if json_values.is_tagged(value):
         try:
             return _qualified(json_values.read(value))
-        except WrongError:
+        except ValidationError:
             return repr(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_python(item)}" for key, item in value.items()) + "}"

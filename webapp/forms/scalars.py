@@ -8,35 +8,35 @@ from functools import partial
 from typing import Any, Final
 
 from webapp.forms import bounds, formats, json_values, labels, patterns
-from webapp.forms.json_schema import BINARY, Schema, WrongError, as_number, as_text
+from webapp.forms.json_schema import BINARY, Schema, ValidationError, as_number, as_text
 
 Defs = Mapping[str, Any]
 
 
 def settle(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
-    """Return a single value as it has to be sent. Raises ``WrongError``; a type that is not known is not checked."""
+    """Return a single value as it has to be sent. Raises ``ValidationError``; an unknown type is not checked."""
     check = _CHECKS.get(as_text(node.get("type")))
     return check(value, node, defs, zone) if check else value
 
 
 def check_amount(count: int, node: Schema, keyword: str, thing: str) -> None:
-    """Raise ``WrongError`` when a schema wants more or fewer characters, items or keys."""
+    """Raise ``ValidationError`` when a schema wants more or fewer characters, items or keys."""
     least, most = as_number(node.get(f"min{keyword}")), as_number(node.get(f"max{keyword}"))
     if (least is not None and count < least) or (most is not None and count > most):
         allowed = "".join(labels.amount(node, keyword, thing)) or "another number of them"
-        raise WrongError(f"This has {count:,} {thing}{'' if count == 1 else 's'}; it must have {allowed}.")
+        raise ValidationError(f"This has {count:,} {thing}{'' if count == 1 else 's'}; it must have {allowed}.")
 
 
 def _integer(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongError("This is not a whole number. ", partial(labels.advice, node, defs))
+        raise ValidationError("This is not a whole number. ", partial(labels.advice, node, defs))
     bounds.check_number(value, node, defs)
     return value
 
 
 def _number(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> int | float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongError("This is not a number. ", partial(labels.advice, node, defs))
+        raise ValidationError("This is not a number. ", partial(labels.advice, node, defs))
     bounds.check_number(value, node, defs)
     return value
 
@@ -46,7 +46,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
     if form in ("decimal", "duration") and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise WrongError("This is not a text. ", partial(labels.advice, node, defs))
+        raise ValidationError("This is not a text. ", partial(labels.advice, node, defs))
     if form == "duration":
         seconds = formats.span(value)
         bounds.check_time(seconds, form, node)
@@ -67,7 +67,7 @@ def _text(value: Any, node: Schema, defs: Defs, zone: tzinfo) -> Any:
     check_amount(len(value), node, "Length", "character")
     pattern = as_text(node.get("pattern"))
     if pattern and not patterns.fits(pattern, value):
-        raise WrongError(f"This does not fit the pattern {pattern}.")
+        raise ValidationError(f"This does not fit the pattern {pattern}.")
     return value
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from webapp.forms import json_values
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 from webapp.runs.arguments import DEPTH_MAX, SIZE_MAX
 
 NO_TAG: Final = (
@@ -17,7 +17,7 @@ NO_TAG: Final = (
 )
 
 
-class NotJsonError(WrongError):
+class NotJsonError(ValidationError):
     """What is wrong with a text that is no JSON at all, and not just JSON that cannot be sent.
 
     ``more`` says that it begins with a whole value, after which comes something else.
@@ -33,7 +33,7 @@ def parse(text: str, tags: bool = False, around: int = 0) -> Any:
 
     So many levels as ``around`` says are not sent, and do not count as nesting.
 
-    Raises ``WrongError`` for what is not JSON, a key given twice, a number that is not finite, half of a character
+    Raises ``ValidationError`` for what is not JSON, a key given twice, a number that is not finite, half of a character
     pair, and what is too large or nested too deep.
     """
     check_size(text)
@@ -44,7 +44,7 @@ def parse(text: str, tags: bool = False, around: int = 0) -> Any:
             parse_constant=_not_finite,
             parse_float=_float,
         )
-    except WrongError:
+    except ValidationError:
         raise
     except json.JSONDecodeError as fault:
         raise NotJsonError(
@@ -53,23 +53,23 @@ def parse(text: str, tags: bool = False, around: int = 0) -> Any:
             more=fault.msg == "Extra data",
         ) from None
     except ValueError:
-        raise WrongError("A number in this JSON has too many digits. Type at most 4,000.") from None
+        raise ValidationError("A number in this JSON has too many digits. Type at most 4,000.") from None
     except RecursionError:
-        raise WrongError(f"This is nested deeper than {DEPTH_MAX} levels.") from None
+        raise ValidationError(f"This is nested deeper than {DEPTH_MAX} levels.") from None
     check(value, around)
     return value
 
 
 def check(value: Any, around: int = 0) -> None:
-    """Raise ``WrongError`` when JSON cannot carry a value, or it is nested deeper than workers bear."""
+    """Raise ``ValidationError`` when JSON cannot carry a value, or it is nested deeper than workers bear."""
     waiting = [(value, 1 - around)]
     while waiting:
         item, depth = waiting.pop()
         if depth > DEPTH_MAX:
-            raise WrongError(f"This is nested deeper than {DEPTH_MAX} levels.")
+            raise ValidationError(f"This is nested deeper than {DEPTH_MAX} levels.")
         if isinstance(item, str):
             if not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
-                raise WrongError("A text holds half of a character pair, which cannot be sent.")
+                raise ValidationError("A text holds half of a character pair, which cannot be sent.")
         elif isinstance(item, dict):
             for key, inner in item.items():
                 waiting += [(key, depth + 1), (inner, depth + 1)]
@@ -83,10 +83,10 @@ def size_of(text: str) -> int:
 
 
 def check_size(text: str) -> None:
-    """Raise ``WrongError`` when a text is longer than a worker is sent."""
+    """Raise ``ValidationError`` when a text is longer than a worker is sent."""
     size = size_of(text)
     if size > SIZE_MAX:
-        raise WrongError(f"This is {size:,} bytes long; at most {SIZE_MAX:,} can be sent.")
+        raise ValidationError(f"This is {size:,} bytes long; at most {SIZE_MAX:,} can be sent.")
 
 
 def same(one: Any, other: Any) -> bool:
@@ -119,20 +119,20 @@ def _dictionary(pairs: list[tuple[str, Any]], tags: bool) -> dict[str, Any]:
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise WrongError(f"The key {json.dumps(twice)} is given twice. Give each key once.")
+        raise ValidationError(f"The key {json.dumps(twice)} is given twice. Give each key once.")
     if json_values.is_tagged(made):
         if not tags:
-            raise WrongError(NO_TAG)
+            raise ValidationError(NO_TAG)
         return json_values.write(json_values.read(made))
     return made
 
 
 def _not_finite(name: str) -> Any:
-    raise WrongError(f"{name} is not a number that JSON can carry. Type a finite number such as 2.5.")
+    raise ValidationError(f"{name} is not a number that JSON can carry. Type a finite number such as 2.5.")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise WrongError("A number is too large; the largest is about 1.8e308.")
+        raise ValidationError("A number is too large; the largest is about 1.8e308.")
     return value

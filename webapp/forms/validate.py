@@ -14,7 +14,7 @@ from webapp.forms.json_schema import (
     Definitions,
     IntricateError,
     Schema,
-    WrongError,
+    ValidationError,
     as_list,
     as_node,
     as_text,
@@ -88,7 +88,7 @@ class Checker:
     def settle(self, value: Any, node: object, where: str = "", depth: int = 0) -> Any:
         """Return the value as it has to be sent: dates and the like with kombu's tag, time spans as seconds.
 
-        Raises ``WrongError`` with a message that says where in the value something is wrong, and what is right.
+        Raises ``ValidationError`` with a message that says where in the value something is wrong, and what is right.
         """
         self._spend(1)
         if depth > DEPTH_MAX:
@@ -105,8 +105,8 @@ class Checker:
         if self.steps < 0:
             raise self._too_intricate()
 
-    def _too_intricate(self) -> WrongError:
-        return WrongError(f"This is too intricate to be checked here. {self.otherwise}")
+    def _too_intricate(self) -> ValidationError:
+        return ValidationError(f"This is too intricate to be checked here. {self.otherwise}")
 
     def known(self, node: object) -> Known:
         """Return what is known of a node; each is looked at once, although each item of a list may ask for it."""
@@ -121,7 +121,7 @@ class Checker:
         return known
 
     def _first_that_fits(self, value: Any, known: Known, where: str, depth: int) -> Any:
-        likely: list[WrongError] = []
+        likely: list[ValidationError] = []
         # What has a tag was a text.
         seen = "" if self.exact and json_values.is_tagged(value) else value
         kind = type(seen)
@@ -130,7 +130,7 @@ class Checker:
         for choice in known.fitting[kind]:
             try:
                 return self.settle(value, choice, where, depth + 1)
-            except WrongError as fault:
+            except ValidationError as fault:
                 if is_like(seen, choice):
                     likely.append(fault)
         # Where unions stand in unions, each that fits nothing may be asked about again and again.
@@ -181,7 +181,7 @@ class Checker:
         self.patterns |= {pattern} - {""} if len(self.patterns) < PATTERNS_MAX else set()
         try:
             settled = scalars.settle(value, node, self.defs, self.zone)
-        except WrongError as fault:
+        except ValidationError as fault:
             raise _wrong(where, *fault.args) from None
         if self.exact and not strict_json.same(settled, given):
             said = partial(labels.words, node, self.defs)
@@ -192,11 +192,11 @@ class Checker:
     def _amount(self, count: int, node: Schema, keyword: str, thing: str, where: str) -> None:
         try:
             scalars.check_amount(count, node, keyword, thing)
-        except WrongError as fault:
+        except ValidationError as fault:
             raise _wrong(where, *fault.args) from None
 
     def check_items(self, items: list[Any], node: Schema, where: str = "") -> None:
-        """Raise ``WrongError`` when a list of items that are all right has too many of them, or one twice."""
+        """Raise ``ValidationError`` when a list of items that are all right has too many of them, or one twice."""
         self._amount(len(items), node, "Items", "item", where)
         if node.get("uniqueItems") is True and len({strict_json.shown(item) for item in items}) < len(items):
             raise _wrong(where, "An item is given twice. Give each item once.")
@@ -238,10 +238,10 @@ class Checker:
         exact, self.exact = self.exact, False
         try:
             self.settle(name, node, "", depth + 1)
-        except WrongError as fault:
+        except ValidationError as fault:
             try:
                 self.settle(_WORDS[name] if name in _WORDS else formats.number(name), node, "", depth + 1)
-            except WrongError:
+            except ValidationError:
                 raise _wrong(where, f"The key {name} is wrong. ", *fault.args) from None
         finally:
             self.exact = exact
@@ -252,9 +252,9 @@ def mark(value: Any) -> object:
     return (type(value), json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value)
 
 
-def _wrong(where: str, *parts: str | Callable[[], str]) -> WrongError:
+def _wrong(where: str, *parts: str | Callable[[], str]) -> ValidationError:
     """Return the error with its place in front, once; the place inside is always the longer one."""
-    return WrongError(f"At {where}: ", *parts) if where else WrongError(*parts)
+    return ValidationError(f"At {where}: ", *parts) if where else ValidationError(*parts)
 
 
 def _may_fit(value: Any, node: Schema) -> bool:

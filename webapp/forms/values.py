@@ -12,7 +12,7 @@ from webapp.forms import formats, json_values, labels, strict_json
 from webapp.forms.controls import options_of, scalar_kind
 from webapp.forms.json_schema import (
     Schema,
-    WrongError,
+    ValidationError,
     chosen,
     is_plain_text,
     like_of,
@@ -28,7 +28,7 @@ _PYTHON: Final = {"True": "true", "False": "false", "None": "null"}
 
 
 def value_of(kind: str, text: str, node: Schema, checker: Checker) -> Any:
-    """Return the value typed into a control of a kind, checked and as it has to be sent. Raises ``WrongError``."""
+    """Return the value typed into a control of a kind, checked and as it has to be sent. Raises ``ValidationError``."""
     if kind == "union":
         return _union(text, node, checker)
     if kind == "lines":
@@ -77,10 +77,10 @@ def _scalar(kind: str, text: str, node: Schema, checker: Checker) -> Any:
             return formats.whole(text)
         if kind == "number":
             return formats.number(text)
-    except WrongError as fault:
+    except ValidationError as fault:
         # The example has to be within the bounds of this very field.
         said, found, _ = str(fault).partition(" Type ")
-        raise WrongError(f"{said} {labels.advice(node, checker.defs)}" if found else said) from None
+        raise ValidationError(f"{said} {labels.advice(node, checker.defs)}" if found else said) from None
     return text.replace("\r\n", "\n") if kind in ("text", "long") else text
 
 
@@ -95,7 +95,7 @@ def _choice(text: str, node: Schema, checker: Checker) -> Any:
     for value in (True, False):
         if word in (_YES if value else _NO) and any(option is value for option in known.options.values()):
             return value
-    raise WrongError(f"This is none of the choices. {labels.advice(node, checker.defs)}")
+    raise ValidationError(f"This is none of the choices. {labels.advice(node, checker.defs)}")
 
 
 def _with_options(node: Schema, checker: Checker) -> Known:
@@ -130,16 +130,16 @@ def _union(text: str, node: Schema, checker: Checker) -> Any:
             continue
         try:
             return value_of(scalar_kind(part) or "json", text, part, checker)
-        except WrongError:
+        except ValidationError:
             continue
-    raise WrongError(f"This must be {labels.words(node, checker.defs)}.")
+    raise ValidationError(f"This must be {labels.words(node, checker.defs)}.")
 
 
 def _comes_back(kind: str, text: str, value: Any, node: Schema, checker: Checker) -> bool:
     """Tell whether a text would be read as the value that it stands for."""
     try:
         return strict_json.same(value_of(kind, text, node, checker), value)
-    except WrongError:
+    except ValidationError:
         return False
 
 
@@ -206,8 +206,8 @@ def _lines(text: str, node: Schema, checker: Checker) -> list[Any]:
         if line.strip():
             try:
                 values.append(item.read(line))
-            except WrongError as fault:
-                raise WrongError(f"Line {number}: {fault}") from None
+            except ValidationError as fault:
+                raise ValidationError(f"Line {number}: {fault}") from None
     return values
 
 
@@ -222,12 +222,12 @@ def _pairs(text: str, node: Schema, checker: Checker) -> dict[str, Any]:
         try:
             name, rest = _divided(line)
             if name in values:
-                raise WrongError(f"The name {name} is given twice. Give each name once.")
+                raise ValidationError(f"The name {name} is given twice. Give each name once.")
             values[name] = item.read(rest)
-        except WrongError as fault:
-            raise WrongError(f"Line {number}: {fault}") from None
+        except ValidationError as fault:
+            raise ValidationError(f"Line {number}: {fault}") from None
     if json_values.is_tagged(values):
-        raise WrongError(strict_json.NO_TAG)
+        raise ValidationError(strict_json.NO_TAG)
     return values
 
 
@@ -244,7 +244,7 @@ def _divided(line: str) -> tuple[str, str]:
             pass
     name, equals, rest = bare.partition("=")
     if not equals or not name.strip():
-        raise WrongError("Type a name, an equals sign and a value, such as size = 3.")
+        raise ValidationError("Type a name, an equals sign and a value, such as size = 3.")
     return name.strip(), rest
 
 
@@ -269,9 +269,9 @@ def _json(text: str, node: Schema, checker: Checker, listed: bool = False) -> An
     else:
         try:
             return checker.settle(value, node)
-        except WrongError as fault:
+        except ValidationError as fault:
             if listed and labels.is_listed(node) and _is_item(value, node, checker.defs):
-                with suppress(WrongError):
+                with suppress(ValidationError):
                     return checker.settle([value], node)
             if meant:
                 raise fault from None
@@ -298,8 +298,8 @@ def _is_item(value: Any, node: Schema, defs: Mapping[str, Any]) -> bool:
 def _unquoted_like(text: str, like: str, checker: Checker) -> Any:
     try:
         return _scalar("choice" if like == "boolean" else "number", text, {"type": like}, checker)
-    except WrongError as fault:
-        raise WrongError(f"{fault} A text has to stand in quotes.") from None
+    except ValidationError as fault:
+        raise ValidationError(f"{fault} A text has to stand in quotes.") from None
 
 
 def _key(name: Any) -> str:

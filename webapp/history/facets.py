@@ -18,7 +18,7 @@ REFRESH: Final = 6 * 3600.0
 """Seconds after which it is noted again that a value still occurs."""
 
 
-class Known:
+class FacetRecorder:
     """Notes values, with the memory of what this process has noted lately; one transaction at a time."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ _OF_KIND: Final = text("SELECT value FROM vase_known_values WHERE kind = :kind O
 _OF_NAME: Final = text("SELECT 1 FROM vase_known_values WHERE kind = :kind AND value = :value")
 
 
-def known_values(connection: Connection, kind: str) -> list[str]:
+def facet_values(connection: Connection, kind: str) -> list[str]:
     """Return the values of a kind in order, at most ``CAP``."""
     return list(connection.execute(_OF_KIND, {"kind": kind, "cap": CAP}).scalars().all())
 
@@ -73,9 +73,9 @@ def is_known(connection: Connection, kind: str, value: str) -> bool:
     return connection.execute(_OF_NAME, {"kind": kind, "value": value}).first() is not None
 
 
-def offered(connection: Connection) -> dict[str, list[str]]:
-    """Return the values of every kind, as ``known_values`` does of one."""
-    return {kind: known_values(connection, kind) for kind in KINDS}
+def facets(connection: Connection) -> dict[str, list[str]]:
+    """Return the values of every kind, as ``facet_values`` does of one."""
+    return {kind: facet_values(connection, kind) for kind in KINDS}
 
 
 def forget(connection: Connection, before: float) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from webapp.history.copy import copy
 from webapp.history.models import TaskRun
-from webapp.history.tokens import run_words, tag, within
+from webapp.history.tokens import keyword_token, run_tokens, with_phase
 from webapp.runs.states import FAILURE, LIVE, OTHER, SUCCESS
 
 runs = TaskRun.__table__
@@ -28,10 +28,10 @@ COLUMNS: Final = tuple(
 BATCH: Final = 1000
 SETTLED: Final = frozenset({SUCCESS, FAILURE, OTHER})
 
-Words = list[str]
+Tokens = list[str]
 
 
-def words_of(row: Mapping[str, Any] | RowMapping) -> Words:
+def tokens_of(row: Mapping[str, Any] | RowMapping) -> Tokens:
     """Return the words of a row, given by the names of its columns; none for a live one, which is not indexed."""
     settled = row["phase"]
     if settled == LIVE:
@@ -48,10 +48,10 @@ def words_of(row: Mapping[str, Any] | RowMapping) -> Words:
     )
     kwargs = row["kwargs"]
     arguments = row["args"] if kwargs in (None, "", "{}") else f"{row['args']} {kwargs}"
-    return run_words(settled, tags, arguments, row["result"], row["exception"])
+    return run_tokens(settled, tags, arguments, row["result"], row["exception"])
 
 
-def replace(connection: Connection, old: Sequence[tuple[int, Words]], new: Sequence[tuple[int, Words]]) -> None:
+def update_index(connection: Connection, old: Sequence[tuple[int, Tokens]], new: Sequence[tuple[int, Tokens]]) -> None:
     """Take ids with their old words out and put ids with their new words in; runs without words are passed over."""
     gone = [(id_, " ".join(words)) for id_, words in old if words]
     come = [(id_, words) for id_, words in new if words]
@@ -77,12 +77,12 @@ def index_everything(connection: Connection) -> None:
     """Index every run, for a database that was made before there was an index."""
     last = -1
     while rows := connection.execute(select(*COLUMNS).where(runs.c.id > last).order_by(runs.c.id).limit(BATCH)).all():
-        replace(connection, [], [(row.id, words_of(row._mapping)) for row in rows])
+        update_index(connection, [], [(row.id, tokens_of(row._mapping)) for row in rows])
         last = rows[-1].id
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Clause:
     """One condition: the run has all words of at least one alternative, or of none where ``negated``.
 
     ``named`` says that each alternative is one tag, of which there is another that names the phase as well.
@@ -93,7 +93,7 @@ class Wanted:
     named: bool = False
 
 
-def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> str:
+def match_expression(dialect: str, phases: Iterable[int], conditions: Iterable[Clause]) -> str:
     """Return the query for runs in these phases that meet all conditions, in the language of the database."""
     conditions = list(conditions)
     both, either, no = ("AND", "OR", "NOT") if dialect == "sqlite" else ("&", "|", "& !")
@@ -109,10 +109,10 @@ def match(dialect: str, phases: Iterable[int], conditions: Iterable[Wanted]) -> 
     if set(phases) < SETTLED or not positive:
         named = next((number for number, condition in enumerate(positive) if condition.named), None)
         if named is not None:
-            words = ((within(word, number),) for (word,) in positive[named].alternatives for number in phases)
+            words = ((with_phase(word, number),) for (word,) in positive[named].alternatives for number in phases)
             wanted[named] = spell(words)
         else:
-            wanted.append(spell((tag("phase", str(number)),) for number in phases))
+            wanted.append(spell((keyword_token("phase", str(number)),) for number in phases))
     unwanted = [spell(c.alternatives) for c in conditions if c.negated]
     text = f"({f' {both} '.join(wanted)})"
     return f"{text} {no} ({f' {either} '.join(unwanted)})" if unwanted else text

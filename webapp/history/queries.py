@@ -55,7 +55,7 @@ LIVE_TASKS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class SystemStatus:
     """The state of the parts at a glance. ``broker_ok`` and ``workers`` are None when nobody knows."""
 
     version: int
@@ -77,11 +77,11 @@ _ENVIRONMENT: Final = text(
 )
 
 
-def environment(connection: Connection) -> Environment:
+def system_status(connection: Connection) -> SystemStatus:
     """Return the state of the parts, from what the recorder last wrote; one cheap query."""
     version, beat, broker_ok, broker_error, online, refused, gaps = connection.execute(_ENVIRONMENT).one()
     alive = beat is not None and time.time() - beat < RECORDER_STALE
-    return Environment(
+    return SystemStatus(
         version, beat, alive, bool(broker_ok) if alive else None, broker_error, online if alive else None, refused, gaps
     )
 

@@ -62,7 +62,7 @@ def prune_some(engine: Engine, rule: Rule) -> int:
     with engine.begin() as connection:
         bump(connection)
         rows = connection.execute(_old(rule, *index.COLUMNS, runs.c.task_id).order_by(runs.c.id).limit(BATCH)).all()
-        index.replace(connection, [(row.id, index.words_of(row._mapping)) for row in rows], [])
+        index.update_index(connection, [(row.id, index.tokens_of(row._mapping)) for row in rows], [])
         connection.execute(delete(cancels).where(cancels.c.task_id.in_([row.task_id for row in rows])))
         connection.execute(delete(runs).where(runs.c.id.in_([row.id for row in rows])))
     return len(rows)

@@ -42,17 +42,17 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @lru_cache(maxsize=4096)
-def tag(kind: str, value: str) -> str:
+def keyword_token(kind: str, value: str) -> str:
     """Return the word that says, for example, that a run's task has this name."""
     return TAGS[kind] + (value if kind == "phase" else blake2b(value.encode(), digest_size=5).hexdigest())
 
 
-def within(word: str, phase: int) -> str:
+def with_phase(word: str, phase: int) -> str:
     """Return the word that says what a tag says, and the phase besides: one list to read instead of two to compare."""
     return f"{word[0]}{phase}{word[1:]}"
 
 
-def pieces(text: str) -> Iterator[str]:
+def tokenize(text: str) -> Iterator[str]:
     """Yield the numbers and words of a text: ``1.50`` as ``1.5``, words as they are written."""
     for piece in _PIECES.findall(text[:TEXT_MAX]):
         if _NUMBER.fullmatch(piece):
@@ -71,7 +71,7 @@ def _number(piece: str) -> str:
     return str(int(value))[:DIGITS_MAX] if value.is_integer() else f"{value:.12g}"
 
 
-def text_words(where: str, text: str | None) -> frozenset[str]:
+def text_tokens(where: str, text: str | None) -> frozenset[str]:
     """Return the words by which a text is found: numbers whole, words by their beginnings, each part of camel case."""
     if not text:
         return frozenset()
@@ -80,7 +80,7 @@ def text_words(where: str, text: str | None) -> frozenset[str]:
 
 def _words(where: str, text: str) -> frozenset[str]:
     words: set[str] = set()
-    for piece in pieces(text):
+    for piece in tokenize(text):
         lower = piece.lower()
         if len(piece) < SHORTEST or _NUMBER.fullmatch(piece):
             words.add(where + lower)
@@ -95,18 +95,18 @@ def _words(where: str, text: str) -> frozenset[str]:
 _remembered_words = lru_cache(maxsize=512)(_words)
 
 
-def asked(where: str, typed: str) -> list[str]:
+def query_tokens(where: str, typed: str) -> list[str]:
     """Return the words that a run must have for what was typed to be in it; nothing where it has no letter."""
     words = []
-    for piece in pieces(typed):
+    for piece in tokenize(typed):
         lower = piece.lower()
         words.append(where + (lower if _NUMBER.fullmatch(piece) else lower[:LONGEST]))
     return words
 
 
-def needs_look(typed: str) -> bool:
+def needs_recheck(typed: str) -> bool:
     """Say whether having the words is not enough: several must stand together, or one is longer than is kept."""
-    found = list(pieces(typed))
+    found = list(tokenize(typed))
     return len(found) > 1 or any(len(piece) > LONGEST and not _NUMBER.fullmatch(piece) for piece in found)
 
 
@@ -119,11 +119,15 @@ def begins_a_word(typed: str, text: str) -> bool:
     return at == 0 or (at > 0 and not text[at - 1].isalnum())
 
 
-def run_words(
+def run_tokens(
     phase: int, tags: Sequence[tuple[str, str | None]], args: str | None, result: str | None, error: str | None
 ) -> list[str]:
     """Return all words of a finished run, in order."""
-    words = {tag(kind, value) for kind, value in tags if value}
-    words |= {within(tag(kind, value), phase) for kind, value in tags if value and kind not in ("phase", "state")}
-    words |= text_words(ARGS, args) | text_words(RESULT, result) | text_words(ERROR, error)
+    words = {keyword_token(kind, value) for kind, value in tags if value}
+    words |= {
+        with_phase(keyword_token(kind, value), phase)
+        for kind, value in tags
+        if value and kind not in ("phase", "state")
+    }
+    words |= text_tokens(ARGS, args) | text_tokens(RESULT, result) | text_tokens(ERROR, error)
     return sorted(words)

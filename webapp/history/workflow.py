@@ -211,6 +211,6 @@ def _bar(row: Row[Any], begin: float, seconds: float, now: float) -> Bar:
     """Return where a run stands in the whole, and which part of it was waiting and which was work."""
     scale = 1000 / seconds
     start, end = _began(row), max(_ended(row, now), _began(row))
-    waited = durations.waited(row.sent_at, row.created_at, row.started_at)
+    waited = durations.wait_time(row.sent_at, row.created_at, row.started_at)
     waiting = min(waited if waited is not None else end - start, end - start)
     return Bar(row, (start - begin) * scale, waiting * scale, (end - start - waiting) * scale)

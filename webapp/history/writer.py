@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from webapp.history import index, sql
-from webapp.history.facets import Known
+from webapp.history.facets import FacetRecorder
 from webapp.history.models import Cancel
 from webapp.history.queries import bump, runs
 from webapp.history.sql import PLAIN
@@ -28,7 +28,7 @@ cancels = Cancel.__table__
 TRIES: Final = 5
 """Times that a batch is written with other ids, when somebody else's run was made in the same microsecond."""
 
-_known: WeakKeyDictionary[Engine, Known] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Engine, FacetRecorder] = WeakKeyDictionary()
 
 
 def write(engine: Engine, batch: Mapping[str, Facts], stored: Mapping[str, Facts] | None = None) -> int:
@@ -52,7 +52,7 @@ def write(engine: Engine, batch: Mapping[str, Facts], stored: Mapping[str, Facts
 
 def _write(engine: Engine, batch: Mapping[str, Facts], stored: Mapping[str, Facts], crowd: int) -> int:
     # What has been noted is forgotten with a transaction that fails.
-    noted = _known.pop(engine, None) or Known()
+    noted = _known.pop(engine, None) or FacetRecorder()
     with engine.connect() as connection, connection.begin() as transaction:
         plan = _Plan(bump(connection), noted, crowd)
         task_ids = {**batch, **stored}
@@ -71,7 +71,7 @@ def _write(engine: Engine, batch: Mapping[str, Facts], stored: Mapping[str, Fact
 class _Plan:
     """What one batch changes: rows to add, rows to change, and their words in the search index."""
 
-    def __init__(self, version: int, known: Known, crowd: int) -> None:
+    def __init__(self, version: int, known: FacetRecorder, crowd: int) -> None:
         self.version = version
         self.known = known
         self.crowd = crowd
@@ -79,8 +79,8 @@ class _Plan:
         self.updates: list[tuple[Row[Any], dict[str, Any]]] = []
         self.renewed: list[tuple[Row[Any], dict[str, Any]]] = []
         self.ids: set[int] = set()
-        self.old_words: list[tuple[int, index.Words]] = []
-        self.new_words: list[tuple[int, index.Words]] = []
+        self.old_words: list[tuple[int, index.Tokens]] = []
+        self.new_words: list[tuple[int, index.Tokens]] = []
 
     def add(self, task_id: str, said: Sequence[Facts], row: Row[Any] | None) -> None:
         """Plan for what was heard of one run, and what is stored of it."""
@@ -106,7 +106,7 @@ class _Plan:
             if row is not None:
                 self.renewed.append((row, values))
             if values["phase"]:
-                self.new_words.append((values["id"], index.words_of({**values, "publish_state": None})))
+                self.new_words.append((values["id"], index.tokens_of({**values, "publish_state": None})))
             return
         if row.publish_state:
             # When a run was accepted here is known for certain; a worker's clock may be behind.
@@ -117,7 +117,7 @@ class _Plan:
         values["changed"] = self.version
         self.updates.append((row, values))
         if row.phase or values["phase"]:
-            old, new = index.words_of(row._mapping), index.words_of({**values, "publish_state": row.publish_state})
+            old, new = index.tokens_of(row._mapping), index.tokens_of({**values, "publish_state": row.publish_state})
             if old != new:
                 self.old_words.append((row.id, old))
                 self.new_words.append((row.id, new))
@@ -133,7 +133,7 @@ class _Plan:
         for row, values in self.renewed:
             mine = runs.c.id == values["id"]
             connection.execute(update(runs).where(mine).values(renewed_after=row.state_at))
-        index.replace(connection, self.old_words, self.new_words)
+        index.update_index(connection, self.old_words, self.new_words)
         written = [*self.inserts, *(values for _, values in self.updates)]
         seen = {(values["state"], values["name"], values["worker"], values["queue"]) for values in written}
         self.known.note(connection, seen, time.time())

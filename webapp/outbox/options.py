@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from webapp.forms.formats import moment, span, whole
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 from webapp.text import NAME_MAX, clean
 
 FIELDS: Final = ("queue", "countdown", "eta", "expires", "priority", "note")
@@ -36,7 +36,7 @@ def read_options(submitted: Mapping[str, str], now: datetime, zone: tzinfo = UTC
         if found.typed[name]:
             try:
                 found.values["eta" if name == "countdown" else name] = read(found.typed[name], now, zone)
-            except WrongError as fault:
+            except ValidationError as fault:
                 found.errors[name] = str(fault)
     if found.typed["countdown"] and found.typed["eta"]:
         found.errors["eta"] = "Give either a countdown or a time, not both."
@@ -46,21 +46,21 @@ def read_options(submitted: Mapping[str, str], now: datetime, zone: tzinfo = UTC
 
 def _queue(text: str, now: datetime, zone: tzinfo) -> str:
     if len(text) > NAME_MAX or not text.isprintable():
-        raise WrongError(f"A queue's name has at most {NAME_MAX} printable characters.")
+        raise ValidationError(f"A queue's name has at most {NAME_MAX} printable characters.")
     return text
 
 
 def _countdown(text: str, now: datetime, zone: tzinfo) -> str:
     seconds = span(text)
     if not 0 <= seconds <= FARTHEST:
-        raise WrongError("This must be between now and ten years from now, such as 90 or 5 min.")
+        raise ValidationError("This must be between now and ten years from now, such as 90 or 5 min.")
     return (now + timedelta(seconds=seconds)).isoformat()
 
 
 def _moment(text: str, now: datetime, zone: tzinfo) -> str:
     at = moment(text, zone)
     if not -FARTHEST <= (at - now).total_seconds() <= FARTHEST:
-        raise WrongError("This must be within ten years from now.")
+        raise ValidationError("This must be within ten years from now.")
     return at.astimezone(UTC).isoformat()
 
 
@@ -68,15 +68,15 @@ def _expires(text: str, now: datetime, zone: tzinfo) -> str:
     """A time span from now, or a date and time."""
     try:
         at = _countdown(text, now, zone)
-    except WrongError:
+    except ValidationError:
         at = _moment(text, now, zone)
     if datetime.fromisoformat(at) <= now:
-        raise WrongError("This is over already. Type a later time, or a time span such as 10 min.")
+        raise ValidationError("This is over already. Type a later time, or a time span such as 10 min.")
     return at
 
 
 def _priority(text: str, now: datetime, zone: tzinfo) -> int:
     number = whole(text)
     if not 0 <= number <= PRIORITY_MAX:
-        raise WrongError(f"A priority is a whole number between 0 and {PRIORITY_MAX}; with Redis 0 goes first.")
+        raise ValidationError(f"A priority is a whole number between 0 and {PRIORITY_MAX}; with Redis 0 goes first.")
     return number

@@ -22,7 +22,7 @@ from webapp.broker.errors import explained
 from webapp.broker.redis import waiting
 from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
+from webapp.errors import BrokerError, InvalidArgumentsError, UnexplainedError, UnpublishableError
 from webapp.history.queries import bump, database_time, runs
 from webapp.runs.durations import wait_order
 from webapp.runs.ids import new_id
@@ -61,7 +61,7 @@ def publish(app: Flask, message: Message) -> None:
     """Publish one message and nothing else: what it declared, the broker may have in another way.
 
     Raises ``BrokerError`` when the broker does not take it within seconds, see ``webapp.broker.errors``. A publish that
-    raised may have been delivered all the same, unless it was ``UnsendableError``.
+    raised may have been delivered all the same, unless it was ``UnpublishableError``.
     """
     task = celery_of(app).tasks.get(message.name)
     options = dict(task._get_exec_options()) if task else {}
@@ -89,8 +89,8 @@ def publish(app: Flask, message: Message) -> None:
                     if name not in ("retry", "serializer", "headers", "declare")
                 },
             )
-    except RefusedError as fault:
-        raise UnsendableError(str(fault)) from fault
+    except InvalidArgumentsError as fault:
+        raise UnpublishableError(str(fault)) from fault
     # Each driver has errors of its own, and a message ends in sent, held or dead whatever it says.
     except Exception as fault:
         raise explained(fault) from fault
@@ -139,7 +139,7 @@ def mark_held(connection: Connection, message: Message, fault: BrokerError) -> N
     An outage is nobody's fault, so it is waited out however long it lasts; only what nobody can explain is counted.
     """
     pause, attempts = min(2.0 ** min(message.attempts, 10) / 2, RETRY_MAX), message.attempts
-    over = isinstance(fault, UnsendableError)
+    over = isinstance(fault, UnpublishableError)
     if isinstance(fault, UnexplainedError):
         over = message.attempts >= ATTEMPTS_MAX
     elif not over:
@@ -245,7 +245,7 @@ def send(app: Flask, engine: Engine, message: Message, there: Collection[str] = 
     except BrokerError as fault:
         with engine.begin() as connection:
             mark_held(connection, message, fault)
-        if isinstance(fault, UnsendableError):
+        if isinstance(fault, UnpublishableError):
             return str(fault)
         raise
     with engine.begin() as connection:

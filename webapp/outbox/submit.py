@@ -17,11 +17,11 @@ from sqlalchemy.exc import IntegrityError
 from webapp.broker.circuit_breaker import breaker_of
 from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import BrokerError, RefusedError, UnexplainedError
+from webapp.errors import BrokerError, InvalidArgumentsError, UnexplainedError
 from webapp.extensions import db
-from webapp.forms.json_schema import WrongError
+from webapp.forms.json_schema import ValidationError
 from webapp.forms.json_values import untagged
-from webapp.history.facets import Known
+from webapp.history.facets import FacetRecorder
 from webapp.history.queries import bump, database_time, runs
 from webapp.outbox.destinations import with_queue
 from webapp.outbox.relay import Message, delivered_before, new_row, queue_of, send, take
@@ -34,7 +34,7 @@ _INSERT: Final = insert(runs)
 
 
 @dataclass(frozen=True, slots=True)
-class Launched:
+class Submission:
     """What became of a submission: both faults are None when the broker has the message.
 
     After ``error`` it is sent when the broker is back; ``unsendable`` is why it cannot be.
@@ -45,7 +45,7 @@ class Launched:
     unsendable: str | None = None
 
 
-def launch(
+def submit(
     app: Flask,
     name: str,
     args: list[Any],
@@ -53,14 +53,14 @@ def launch(
     task_id: str | None = None,
     options: dict[str, Any] | None = None,
     **about: str | None,
-) -> Launched:
+) -> Submission:
     """Start a run of the task ``name`` and return its task id.
 
     The row is committed before the message is published, so an accepted run is never lost: while the broker is
     away it waits in the outbox. A ``task_id`` that has been used for the same call is that call, submitted twice;
     used for another call it is replaced. ``options`` are those of ``apply_async``: queue, eta and expires as ISO 8601,
-    priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``RefusedError`` for arguments that
-    would harm a worker, and for a queue that is none, before anything is stored.
+    priority. ``about`` is kept with the row: ``note`` and ``retry_of``. Raises ``InvalidArgumentsError`` for
+    arguments that would harm a worker, and for a queue that is none, before anything is stored.
     """
     with db.engine.connect() as connection:
         options = with_queue(app, connection, name, options)
@@ -69,31 +69,31 @@ def launch(
     asked = exact_json(options) if options else None
     message = Message(task_id or str(uuid.uuid4()), name, *exact, attempts=1, options=asked)
     breaker = breaker_of(app)
-    held = None if breaker.allows() else breaker.error or "the broker was away a moment ago"
+    held = None if breaker.allow() else breaker.error or "the broker was away a moment ago"
     known = _insert(app, message, held, about)
     if known is not None:
         if _is_same(known, message):
-            return Launched(message.task_id)
-        return launch(app, name, args, kwargs, None, options, **about)
-    return Launched(message.task_id, held) if held else _send(app, message)
+            return Submission(message.task_id)
+        return submit(app, name, args, kwargs, None, options, **about)
+    return Submission(message.task_id, held) if held else _send(app, message)
 
 
-def send_again(app: Flask, task_id: str) -> Launched | None:
+def resend(app: Flask, task_id: str) -> Submission | None:
     """Try once more to publish a run that waits or could not be sent; None when there is nothing to send."""
     message = take(db.engine, task_id)
     return _send(app, message, delivered_before(app, [message])) if message else None
 
 
-def _send(app: Flask, message: Message, there: Collection[str] = ()) -> Launched:
+def _send(app: Flask, message: Message, there: Collection[str] = ()) -> Submission:
     """Publish a message that this process owns, and tell the breaker how that went."""
     try:
         fault = send(app, db.engine, message, there)
     except BrokerError as broker_fault:
         if not isinstance(broker_fault, UnexplainedError):
-            breaker_of(app).failed(str(broker_fault))
-        return Launched(message.task_id, str(broker_fault))
-    breaker_of(app).worked()
-    return Launched(message.task_id, unsendable=fault)
+            breaker_of(app).record_failure(str(broker_fault))
+        return Submission(message.task_id, str(broker_fault))
+    breaker_of(app).record_success()
+    return Submission(message.task_id, unsendable=fault)
 
 
 def _is_same(row: Row[Any], message: Message) -> bool:
@@ -115,12 +115,12 @@ def _are_near(one: str | None, other: str | None) -> bool:
 def check_call(
     app: Flask, name: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any] | None = None
 ) -> None:
-    """Raise ``RefusedError`` for arguments that would harm a worker, or that the task's code, if known, cannot take.
+    """Raise ``InvalidArgumentsError`` for arguments that would harm a worker, or that the task's code cannot take.
 
     The same for a queue, asked for or by the routes of the app, whose name belongs to something else in the broker.
     """
     if len(name) > NAME_MAX:
-        raise RefusedError(f"A task's name has at most {NAME_MAX} characters.")
+        raise InvalidArgumentsError(f"A task's name has at most {NAME_MAX} characters.")
     check_arguments(*_without_tags(args, kwargs))
     _check_number(app, name, args, kwargs)
     check_queue(publisher_of(app), (options or {}).get("queue") or queue_of(app, name))
@@ -130,7 +130,7 @@ def _without_tags(args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Return the arguments with texts for the dates, decimals and the like that travel as dictionaries of two keys."""
     try:
         return untagged(args), untagged(kwargs)
-    except (WrongError, RecursionError):
+    except (ValidationError, RecursionError):
         # Whoever checks them says what is wrong.
         return args, kwargs
 
@@ -145,7 +145,7 @@ def _check_number(app: Flask, name: str, args: list[Any], kwargs: dict[str, Any]
     try:
         header(*args, **kwargs)
     except TypeError as fault:
-        raise RefusedError(f"{name}: {fault}.") from None
+        raise InvalidArgumentsError(f"{name}: {fault}.") from None
 
 
 def _insert(app: Flask, message: Message, held: str | None, about: dict[str, str | None]) -> Row[Any] | None:
@@ -156,7 +156,7 @@ def _insert(app: Flask, message: Message, held: str | None, about: dict[str, str
                 values = new_row(app, message, time.time(), held, lease_from=database_time(connection)) | about
                 connection.execute(_INSERT, {**values, "changed": bump(connection)})
                 # The list can be filtered by a new task at once, and its form offers these arguments.
-                known: Known = app.extensions.setdefault("known", Known())
+                known: FacetRecorder = app.extensions.setdefault("known", FacetRecorder())
                 known.note(connection, {("PENDING", message.name, None, values["queue"])}, time.time())
             return None
         except IntegrityError:
@@ -166,4 +166,4 @@ def _insert(app: Flask, message: Message, held: str | None, about: dict[str, str
             if row is not None:
                 return row
             # Nobody has the task id, so it was the id, made in the same microsecond; there is another one now.
-    raise RefusedError("The run could not be written; try again.")
+    raise InvalidArgumentsError("The run could not be written; try again.")

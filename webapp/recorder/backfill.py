@@ -25,7 +25,7 @@ COUNT: Final = 500
 
 
 @dataclass(slots=True)
-class Sweep:
+class Backfill:
     """A walk over the result backend's keys, a step at a time; ``cursor`` is Redis's, None between walks.
 
     ``days`` and ``runs_max`` are those of retention: what was removed does not come back.

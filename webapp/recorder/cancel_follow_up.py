@@ -12,10 +12,10 @@ from celery import Celery
 from flask import Flask
 from sqlalchemy import Engine, select, update
 
-from webapp.actions.cancel import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, drop, take_back
+from webapp.actions.cancel import BEGUN_BY_NOBODY, TAKEN_BACK, TOLD_AT_ONCE, revoke_unsent, revoke_withdrawn
 from webapp.broker.control import answers, ask
 from webapp.broker.redis import Memory, queues_of, waiting
-from webapp.broker.revoked import forget, forget_soon, remember
+from webapp.broker.revoked import expire_soon, forget, mark_revoked
 from webapp.broker.withdrawal import withdraw
 from webapp.celery_app import celery_of, publisher_of
 from webapp.history.queries import bump, cancels, queues_read, runs
@@ -68,7 +68,7 @@ def follow(app: Flask, engine: Engine, newcomer: bool, memory: Memory) -> None:
     unsent = [row.task_id for row in rows if row.state == "PENDING" and row.publish_state in UNSENT]
     if unsent:
         with engine.begin() as connection:
-            drop(connection, unsent, bump(connection), now)
+            revoke_unsent(connection, unsent, bump(connection), now)
     gone.update(unsent)
     over |= {row.task_id for row in rows if row.task_id not in held and _was_dropped(row)}
     left = [row for row in rows if row.task_id not in gone]
@@ -124,11 +124,11 @@ def _withdraw(app: Flask, engine: Engine, rows: Sequence[Any], now: float, memor
     ended = {row.task_id: row for row in rows if row.task_id in taken and row.state in (*BEGUN_BY_NOBODY, "REVOKED")}
     if ended:
         with engine.begin() as connection:
-            take_back(connection, sorted(ended), bump(connection), now)
+            revoke_withdrawn(connection, sorted(ended), bump(connection), now)
         received = {task_id for task_id, row in ended.items() if row.received_at is not None}
         if received:
             # A worker may have another copy of the message.
-            forget_soon(publisher_of(app), received, now)
+            expire_soon(publisher_of(app), received, now)
         if others := ended.keys() - received:
             forget(publisher_of(app), others)
         for task_id in ended:
@@ -172,7 +172,7 @@ def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> Non
     if gone := [task_id for task_id in task_ids if task_id not in held]:
         forget(celery, gone)
     if held:
-        forget_soon(celery, held, now)
+        expire_soon(celery, held, now)
     with engine.begin() as connection:
         version = bump(connection)
         connection.execute(update(cancels).where(cancels.c.task_id.in_(task_ids)).values(ended_at=now))
@@ -187,7 +187,7 @@ def _end(engine: Engine, celery: Celery, rows: Sequence[Any], now: float) -> Non
 def _tell(engine: Engine, celery: Celery, task_ids: list[str], terminate: bool, now: float) -> list[str]:
     """Tell all workers, note who answered and return their names."""
     online = hostnames_online(engine)
-    remember(celery, task_ids, now)
+    mark_revoked(celery, task_ids, now)
     # Where nobody is known to listen, nobody is waited for; whoever comes up is told then.
     if online:
         told = ask(celery, "revoke", limit=len(online), task_id=task_ids, terminate=terminate, signal="SIGTERM")

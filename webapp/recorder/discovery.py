@@ -16,7 +16,7 @@ from webapp.broker.content import notice_of
 from webapp.history.models import TaskSchema
 from webapp.history.queries import bump, worker_tasks, workers
 from webapp.recorder.replies import ATTRIBUTE, Replies, ask, by_clock, pool_of, refused, whose
-from webapp.recorder.worker_registry import Key, Workers
+from webapp.recorder.worker_registry import Key, WorkerRegistry
 from webapp.text import NAME_MAX, tidy
 
 task_schemas = TaskSchema.__table__
@@ -35,7 +35,7 @@ Tasks = dict[str, str | None]
 """The hash of a task's schema, where it has one, by its name."""
 
 
-def inspect(engine: Engine, celery: Celery, heard: Workers) -> None:
+def inspect(engine: Engine, celery: Celery, heard: WorkerRegistry) -> None:
     """Note what every worker process that answers says of its tasks; what the others said last is kept."""
     # Those that are written down: what they say of their queues is kept with them, and tasks without queues mislead.
     with engine.connect() as connection:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from webapp.history.queries import bump, recorders, take_turn, workers
-from webapp.recorder.worker_registry import ANSWERED, Key, Sign, Workers
+from webapp.recorder.worker_registry import ANSWERED, Key, WorkerProcess, WorkerRegistry
 from webapp.worker.lease import Lease
 
 FORGET_AFTER: Final = 24 * 3600.0
@@ -29,7 +29,7 @@ def recorder_name() -> str:
     return f"{os.getpid()}@{socket.gethostname()}"
 
 
-def write_signs(engine: Engine, workers_heard: Workers, broker_error: str | None) -> None:
+def write_heartbeat(engine: Engine, workers_heard: WorkerRegistry, broker_error: str | None) -> None:
     """Write this recorder's heartbeat and the workers' signs.
 
     The version grows only when something a page shows has changed: a worker came or went, the broker did, or
@@ -53,7 +53,7 @@ def write_signs(engine: Engine, workers_heard: Workers, broker_error: str | None
         connection.execute(delete(recorders).where(recorders.c.beat_at < now - FORGET_AFTER))
 
 
-def _write_workers(connection: Connection, heard: Workers, now: float) -> bool:
+def _write_workers(connection: Connection, heard: WorkerRegistry, now: float) -> bool:
     """Write what is new of the worker processes; say whether a page shows it."""
     known = {(row.hostname, row.pid): row for row in connection.execute(select(*_SEEN))}
     fresh: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def _write_workers(connection: Connection, heard: Workers, now: float) -> bool:
     return shown or bool(ended or silent or doubled)
 
 
-def _values(sign: Sign) -> dict[str, Any]:
+def _values(sign: WorkerProcess) -> dict[str, Any]:
     lease = sign.lease
     return {
         "seen_at": sign.seen_at,
@@ -136,7 +136,7 @@ def keys_online(engine: Engine) -> set[Key]:
         return {(row.hostname, row.pid) for row in rows}
 
 
-def expect_known(engine: Engine, heard: Workers) -> None:
+def expect_known(engine: Engine, heard: WorkerRegistry) -> None:
     """Wait for the workers that an earlier recorder heard; of those that have ended meanwhile the lease can tell."""
     now = time.time()
     with engine.connect() as connection:
@@ -149,7 +149,7 @@ def expect_known(engine: Engine, heard: Workers) -> None:
             heard.former[lease] = (row.hostname, row.pid)
 
 
-def say_goodbye(engine: Engine) -> None:
+def deregister(engine: Engine) -> None:
     """Remove this recorder's heartbeat, so that pages know at once that it stopped."""
     with engine.begin() as connection:
         connection.execute(delete(recorders).where(recorders.c.name == recorder_name()))

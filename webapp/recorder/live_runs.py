@@ -25,7 +25,7 @@ _COLUMNS: Final = [
 
 
 @dataclass(slots=True)
-class Watch:
+class LiveRunWatcher:
     """A walk in circles over the live runs; ``position`` is the id of the last one seen."""
 
     running_only: bool

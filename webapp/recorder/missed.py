@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine, func, insert, select
 
 from webapp.history.queries import bump, gaps, runs, workers
-from webapp.recorder.worker_registry import ANSWERED, Key, Workers
+from webapp.recorder.worker_registry import ANSWERED, Key, WorkerRegistry
 from webapp.runs.ids import first_id
 
 NAMED: Final = 5
@@ -37,7 +37,7 @@ class Missed:
         began_at = max((row.seen_at for row in rows), default=time.time())
         return cls(began_at, time.time(), {(row.hostname, row.pid): (row.processed, row.seen_at) for row in rows})
 
-    def note(self, engine: Engine, heard: Workers) -> int | None:
+    def note(self, engine: Engine, heard: WorkerRegistry) -> int | None:
         """Note the gap where something is missing; return how many runs are, 0 where nobody knows, None for none.
 
         Call it once, when every worker that lives has been heard and stored results have been read.

@@ -24,7 +24,7 @@ from webapp.recorder.gaps import note_gap
 from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
 from webapp.recorder.held import Held
 from webapp.recorder.news import Bell
-from webapp.recorder.worker_registry import Workers
+from webapp.recorder.worker_registry import WorkerRegistry
 from webapp.text import tidy
 from webapp.worker.events import unmarked_events
 
@@ -72,7 +72,7 @@ class EventRecorder:
         self.stopping = stopping
         self.bell = bell or Bell(stopping)
         self.batch = Batch(app, engine)
-        self.workers = Workers()
+        self.workers = WorkerRegistry()
         self.held = Held()
         self.new_worker = threading.Event()
         self.heard_at: float | None = None

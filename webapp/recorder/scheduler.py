@@ -18,19 +18,19 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError
 from webapp.history.retention import forget, prune
 from webapp.outbox.relay import CLAIM_MAX, relay, something_waits
-from webapp.recorder.backfill import Sweep
+from webapp.recorder.backfill import Backfill
 from webapp.recorder.cancel_follow_up import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.discovery import enable_events, forget_gone, inspect, note_refused, owe_answers
-from webapp.recorder.heartbeat import keys_online, write_signs
+from webapp.recorder.heartbeat import keys_online, write_heartbeat
 from webapp.recorder.jobs import Job
-from webapp.recorder.live_runs import Watch
+from webapp.recorder.live_runs import LiveRunWatcher
 from webapp.recorder.missed import Missed
 from webapp.recorder.pubsub import EventRecorder
 from webapp.recorder.rescue import rescue
 from webapp.recorder.stock import take_stock
 from webapp.recorder.stream import StreamRecorder
-from webapp.recorder.verdicts import Repair
+from webapp.recorder.verdicts import Judge
 from webapp.recorder.worker_registry import Ended, Key
 from webapp.text import tidy
 
@@ -58,7 +58,7 @@ WORKER_KEPT: Final = 7 * 24 * 3600.0
 """Seconds for which the tasks of a worker that is away are kept."""
 
 
-class Upkeep:
+class Scheduler:
     """The jobs of each thread. What they ask of the broker at rest stands in ``docs/broker.md``."""
 
     def __init__(self, app: Flask, engine: Engine, recorder: EventRecorder, stream: StreamRecorder) -> None:
@@ -70,16 +70,16 @@ class Upkeep:
         self.celery = celery_of(app)
         self.broker_error: str | None = "not asked yet"
         self.ended: list[tuple[float, Ended]] = []
-        self.running = Watch(running_only=True)
-        self.live = Watch(running_only=False)
+        self.running = LiveRunWatcher(running_only=True)
+        self.live = LiveRunWatcher(running_only=False)
         self.retention: dict[str, float] = app.config["RETENTION_DAYS"]
         self.runs_max: int = app.config["RETENTION_MAX_RUNS"]
-        self.sweep = Sweep(self.retention, self.runs_max)
+        self.sweep = Backfill(self.retention, self.runs_max)
         self.swept_at, self.to_be_swept = -SWEEP_PAUSE, False
         self.prune_at = 0.0
         self.clock = Clock()
         self.clock.remember(engine)
-        self.repair = Repair(app.config["DOUBT_SECONDS"], recorder.held)
+        self.repair = Judge(app.config["DOUBT_SECONDS"], recorder.held)
         self.queues_seen = Memory()
         self.well_since: float | None = None
         self.call_until = 0.0
@@ -125,7 +125,7 @@ class Upkeep:
         if self.broker_error is None and self.recorder.hears():
             self.recorder.workers.note_silence(time.time())
         self.ended += [(time.monotonic(), one) for one in self.recorder.workers.take_ended()]
-        write_signs(self.engine, self.recorder.workers, self.broker_error)
+        write_heartbeat(self.engine, self.recorder.workers, self.broker_error)
 
     def _ping(self) -> None:
         was = self.broker_error
@@ -164,7 +164,7 @@ class Upkeep:
                 break
         return waits
 
-    def _look(self, watch: Watch) -> bool:
+    def _look(self, watch: LiveRunWatcher) -> bool:
         return self.broker_error is None and watch.look(self.engine, self.celery, self.recorder.batch.value_max)
 
     def _sweep(self) -> bool:

@@ -19,12 +19,12 @@ from webapp.celery_app import celery_of, publisher_of
 from webapp.extensions import db
 from webapp.recorder.errors import DATABASE_AWAY, complain, why
 from webapp.recorder.health import keepalive
-from webapp.recorder.heartbeat import expect_known, say_goodbye
+from webapp.recorder.heartbeat import deregister, expect_known
 from webapp.recorder.jobs import work
 from webapp.recorder.news import Bell
 from webapp.recorder.pubsub import EventRecorder
 from webapp.recorder.replies import StillClock
-from webapp.recorder.scheduler import Upkeep
+from webapp.recorder.scheduler import Scheduler
 from webapp.recorder.stream import StreamRecorder
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
     recorder = EventRecorder(app, engine, stopping, bell)
     expect_known(engine, recorder.workers)
     stream = StreamRecorder(app, engine, stopping, recorder.held)
-    upkeep = Upkeep(app, engine, recorder, stream)
+    upkeep = Scheduler(app, engine, recorder, stream)
     # The first heartbeat says how the broker is.
     upkeep.asking[0].turn()
     runs: dict[str, Callable[[], None]] = {"news": partial(bell.watch, engine), "stream": stream.run}
@@ -77,7 +77,7 @@ def record(app: Flask, stopping: threading.Event) -> None:
             thread.join(timeout=5)
         _leave_nothing(app)
         try:
-            say_goodbye(engine)
+            deregister(engine)
         except DATABASE_AWAY as fault:
             log.warning("The database is away: %s", why(fault))
 

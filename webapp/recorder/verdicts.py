@@ -27,7 +27,7 @@ from webapp.history.queries import workers as workers_table
 from webapp.history.writer import write
 from webapp.recorder.held import Held
 from webapp.recorder.result_facts import read_results
-from webapp.recorder.worker_registry import Workers
+from webapp.recorder.worker_registry import WorkerRegistry
 from webapp.runs.actions import HELD, is_solo
 from webapp.runs.merge import Facts
 from webapp.runs.states import IGNORED_RANK, LIVE, LIVE_RANK
@@ -44,7 +44,7 @@ _COLUMNS: Final = [
 
 
 @dataclass(slots=True)
-class Repair:
+class Judge:
     """A walk in circles over live runs that nobody has heard of for ``age`` seconds; ``suspected`` holds since when."""
 
     age: float
@@ -68,7 +68,7 @@ class Repair:
         # Another thread may just be looking.
         self.suspected = {}
 
-    def look(self, engine: Engine, celery: Celery, workers: Workers, value_max: int) -> int:
+    def look(self, engine: Engine, celery: Celery, workers: WorkerRegistry, value_max: int) -> int:
         """Look at the next runs; settle those whose result is stored, name the doubt about the others.
 
         Returns how many rows changed.
@@ -129,7 +129,7 @@ class Seen:
     and its workers are known to read, these by worker, what each worker says that it has (None: no answer), and those
     that say nothing while they work."""
 
-    workers: Workers
+    workers: WorkerRegistry
     held: Held
     unread: Collection[str] = ()
     read: Collection[str] = ()
@@ -160,7 +160,7 @@ def _queues(engine: Engine) -> dict[str, set[str]]:
     return found
 
 
-def _asked(rows: Iterable[Row[Any]], workers: Workers) -> dict[str, list[str]]:
+def _asked(rows: Iterable[Row[Any]], workers: WorkerRegistry) -> dict[str, list[str]]:
     """Return by worker the runs that it has had and may still have; one without a heartbeat may live unheard."""
     asked: dict[str, list[str]] = {}
     online = workers.online()

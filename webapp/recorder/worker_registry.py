@@ -29,7 +29,7 @@ Key = tuple[str, int]
 
 
 @dataclass(slots=True)
-class Sign:
+class WorkerProcess:
     """A worker process: first and last sign of life, and how long it may be silent.
 
     ``born_at`` is by the worker's clock, ``seen_at`` by ours; seconds UTC. ``parted`` says that it took its leave: it
@@ -55,7 +55,7 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Sighting:
     """When a worker was last heard, and whether its events also go to the stream."""
 
     seen_at: float
@@ -72,10 +72,10 @@ class Ended:
 
 
 @dataclass(slots=True)
-class Workers:
+class WorkerRegistry:
     """Worker processes by hostname and process id, those heard last at the end; and the lives that have ended."""
 
-    signs: dict[Key, Sign] = field(default_factory=dict)
+    signs: dict[Key, WorkerProcess] = field(default_factory=dict)
     former: dict[Lease, Key] = field(default_factory=dict)
     """Lives that were followed by another one under the same hostname and process id, and may not have ended."""
     ended: dict[str, Ended] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Workers:
         if sign := self.signs.get(key_of(event)):
             sign.begun += 1
 
-    def _count(self, known: Sign, sign: Sign) -> None:
+    def _count(self, known: WorkerProcess, sign: WorkerProcess) -> None:
         """Compare what a worker has begun with what was heard of it."""
         sign.begun, sign.lacking = known.begun, known.lacking
         if sign.processed is None or sign.durable or sign.first is None:
@@ -157,14 +157,14 @@ class Workers:
             # Who has a heartbeat is known by that.
             known.online |= known.allowed == allowed
         elif (pid != ANSWERED or hostname not in self.online()) and self._has_room(now):
-            self.signs[hostname, pid] = Sign(-math.inf, now, allowed)
+            self.signs[hostname, pid] = WorkerProcess(-math.inf, now, allowed)
 
-    def online(self) -> dict[str, Heard]:
+    def online(self) -> dict[str, Sighting]:
         """Return hostnames and what was last heard of each."""
-        heard: dict[str, Heard] = {}
+        heard: dict[str, Sighting] = {}
         for (hostname, _), sign in list(self.signs.items()):
             if sign.online and (hostname not in heard or heard[hostname].seen_at < sign.seen_at):
-                heard[hostname] = Heard(sign.seen_at, sign.durable)
+                heard[hostname] = Sighting(sign.seen_at, sign.durable)
         return heard
 
     def any_unstreamed(self, at: float) -> bool:
@@ -179,7 +179,7 @@ class Workers:
             counted[hostname] = counted.get(hostname, 0) + sign.online
         return counted
 
-    def last_sign(self, hostname: str) -> Sign | None:
+    def last_sign(self, hostname: str) -> WorkerProcess | None:
         """Return the latest sign of a hostname, of whichever process; None where none was heard by itself."""
         signs = [sign for (name, _), sign in list(self.signs.items()) if name == hostname]
         return max(signs, key=lambda sign: sign.seen_at, default=None)
@@ -192,7 +192,7 @@ class Workers:
         self, hostname: str, now: float, pid: int = 0, lease: Lease | None = None, durable: bool = False
     ) -> None:
         """Wait for a worker that an earlier recorder heard."""
-        self.signs[hostname, pid] = Sign(-math.inf, now, SILENCE * HEARTBEAT, durable, lease)
+        self.signs[hostname, pid] = WorkerProcess(-math.inf, now, SILENCE * HEARTBEAT, durable, lease)
 
     def forgive(self, now: float) -> None:
         """Begin to count every silence anew, after one that was not the workers' own."""
@@ -229,7 +229,7 @@ def key_of(event: dict[str, Any]) -> Key:
     return tidy(event.get("hostname")) or "", pid if type(pid) is int and 0 < pid < 2**31 else 0
 
 
-def _sign_of(event: dict[str, Any], lease: Lease | None, now: float) -> Sign:
+def _sign_of(event: dict[str, Any], lease: Lease | None, now: float) -> WorkerProcess:
     frequency, at, processed = event.get("freq"), event.get("timestamp"), event.get("processed")
     steady = isinstance(frequency, int | float) and 0 < frequency < 3600
     allowed = SILENCE * (frequency if steady else HEARTBEAT)  # type: ignore[operator]  # just checked
@@ -238,4 +238,6 @@ def _sign_of(event: dict[str, Any], lease: Lease | None, now: float) -> Sign:
     count = processed if type(processed) is int and 0 <= processed < 2**63 else None
     skew = told - now if told is not None else None
     first = (count, now) if count is not None else None
-    return Sign(born_at, now, allowed, event.get("durable") is True, lease, processed=count, first=first, skew=skew)
+    return WorkerProcess(
+        born_at, now, allowed, event.get("durable") is True, lease, processed=count, first=first, skew=skew
+    )

@@ -10,12 +10,12 @@ NOW_FIRST: Final = 1e12
 """Larger than any duration in seconds: what still waits or runs comes before what is over, the oldest first."""
 
 
-def waited(sent_at: float | None, created_at: float, started_at: float | None) -> float | None:
+def wait_time(sent_at: float | None, created_at: float, started_at: float | None) -> float | None:
     """Return seconds from sending to the first start, or None while nobody knows."""
     return None if started_at is None else max(started_at - (sent_at or created_at), 0.0)
 
 
-def ran(run_phase: int, state_at: float, started_at: float | None, runtime: float | None) -> float | None:
+def run_time(run_phase: int, state_at: float, started_at: float | None, runtime: float | None) -> float | None:
     """Return seconds that an ended run took: what its worker measured, else from start to end."""
     if runtime is not None:
         return runtime
@@ -26,11 +26,11 @@ def run_order(run_phase: int, state_at: float, started_at: float | None, runtime
     """Return what to sort by, descending, for the longest running first; None for what never ran."""
     if started_at is not None and run_phase == LIVE:
         return NOW_FIRST - started_at
-    return ran(run_phase, state_at, started_at, runtime)
+    return run_time(run_phase, state_at, started_at, runtime)
 
 
 def wait_order(run_phase: int, sent_at: float | None, created_at: float, started_at: float | None) -> float | None:
     """Return what to sort by, descending, for the longest waiting first; None for what ended before it began."""
     if started_at is None and run_phase == LIVE:
         return NOW_FIRST - (sent_at or created_at)
-    return waited(sent_at, created_at, started_at)
+    return wait_time(sent_at, created_at, started_at)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 
 from webapp.history import index
 from webapp.runs.states import LIVE
-from webapp.search.finder import OF_PHASE, WINDOW, Found, match
-from webapp.search.planner import PHASES, Plan, plan_of
+from webapp.search.finder import OF_PHASE, WINDOW, PlanExecutor, match
+from webapp.search.planner import PHASES, SearchPlan, build_plan
 from webapp.search.query import Filter
 
 COUNT_CAP: Final = 10_000
@@ -24,7 +24,7 @@ def counts(
     connection: Connection,
     wanted: Filter,
     many: Collection[int] = (),
-    plan: Plan | None = None,
+    plan: SearchPlan | None = None,
     live: int | None = None,
 ) -> dict[int, tuple[int, bool]]:
     """Return for each phase how many runs fit the filter but for its tab, and whether there may be more.
@@ -35,11 +35,11 @@ def counts(
     ``many`` are known to have more, and not counted once again.
     """
     if plan is None or wanted.state:
-        plan, live = plan_of(connection, wanted.of_any_state(), time.time()), None
+        plan, live = build_plan(connection, wanted.of_any_state(), time.time()), None
     if plan.nothing:
         return dict.fromkeys(PHASES, (0, False))
     if plan.look or plan.task_id:
-        seen = Found(connection, plan, plan.low, plan.high, False, WINDOW)
+        seen = PlanExecutor(connection, plan, plan.low, plan.high, False, WINDOW)
         tally = Counter(key.phase for key in seen.find())
         more = seen.stopped_at is not None or tally.total() == WINDOW
         return {number: (tally[number], more and number in plan.phases) for number in sorted(PHASES)}
@@ -51,7 +51,7 @@ def counts(
     return _count_in_window(connection, plan, live)
 
 
-def _count(connection: Connection, plan: Plan, phases: Collection[int]) -> dict[int, tuple[int, bool]]:
+def _count(connection: Connection, plan: SearchPlan, phases: Collection[int]) -> dict[int, tuple[int, bool]]:
     """Count each phase by a list that holds nothing else, all in one statement."""
     found: dict[int, tuple[int, bool]] = {}
     if LIVE in phases and not plan.by_phase:
@@ -72,12 +72,12 @@ def _count(connection: Connection, plan: Plan, phases: Collection[int]) -> dict[
     return found
 
 
-def _count_live(connection: Connection, plan: Plan) -> tuple[int, bool]:
-    seen = Found(connection, plan, plan.low, plan.high, False, WINDOW)
+def _count_live(connection: Connection, plan: SearchPlan) -> tuple[int, bool]:
+    seen = PlanExecutor(connection, plan, plan.low, plan.high, False, WINDOW)
     return seen.count_live(), seen.stopped_at is not None
 
 
-def _count_in_window(connection: Connection, plan: Plan, known: int | None) -> dict[int, tuple[int, bool]]:
+def _count_in_window(connection: Connection, plan: SearchPlan, known: int | None) -> dict[int, tuple[int, bool]]:
     """Count the newest that fit several conditions by what their rows say; counting them all would read all lists."""
     live = (0, False)
     if LIVE in plan.phases:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, te
 from webapp.history import index
 from webapp.history.models import TaskRun
 from webapp.runs.states import LIVE
-from webapp.search.planner import PHASES, Plan
+from webapp.search.planner import PHASES, SearchPlan
 
 runs = TaskRun.__table__
 
@@ -60,7 +60,7 @@ class Key:
     value: float | None = None
 
 
-class Found:
+class PlanExecutor:
     """The runs of a plan in order of time, from the live rows and from the search index, merged.
 
     ``stopped_at`` is the id at which a window ended, None when everything was seen. ``nearby`` says that the search
@@ -68,7 +68,7 @@ class Found:
     """
 
     def __init__(
-        self, connection: Connection, plan: Plan, low: int, high: int, up: bool, limit: int, nearby: bool = False
+        self, connection: Connection, plan: SearchPlan, low: int, high: int, up: bool, limit: int, nearby: bool = False
     ) -> None:
         self.connection, self.plan, self.up, self.limit, self.nearby = connection, plan, up, limit, nearby
         self.low, self.high = low, high
@@ -225,6 +225,6 @@ def _key(row: Any) -> Key:
     return Key(row.id, row.changed, row.phase)
 
 
-def match(connection: Connection, plan: Plan, phases: Sequence[int] = ()) -> str | None:
+def match(connection: Connection, plan: SearchPlan, phases: Sequence[int] = ()) -> str | None:
     settled = sorted((plan.phases - {LIVE}) & set(phases or PHASES))
-    return index.match(connection.dialect.name, settled, plan.conditions) if settled else None
+    return index.match_expression(connection.dialect.name, settled, plan.conditions) if settled else None

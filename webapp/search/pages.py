@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, select, text
 
 from webapp.history import queries
 from webapp.history.models import TaskRun
-from webapp.search.finder import OF_PHASE, WINDOW, Found, Key
-from webapp.search.planner import ID_MAX, PHASES, Plan, plan_of
+from webapp.search.finder import OF_PHASE, WINDOW, Key, PlanExecutor
+from webapp.search.planner import ID_MAX, PHASES, SearchPlan, build_plan
 from webapp.search.query import Cursor, Filter
 from webapp.search.timeout import time_limit
 
@@ -41,9 +41,9 @@ class Page:
     """How many live runs fit the filter, where that was seen on the way."""
 
 
-def page(connection: Connection, wanted: Filter, size: int = PAGE_SIZE, plan: Plan | None = None) -> Page:
+def fetch_page(connection: Connection, wanted: Filter, size: int = PAGE_SIZE, plan: SearchPlan | None = None) -> Page:
     """Return a page of what is asked for; cost does not grow with the table."""
-    plan = plan or plan_of(connection, wanted, time.time())
+    plan = plan or build_plan(connection, wanted, time.time())
     if plan.nothing:
         return Page()
     if wanted.sort:
@@ -51,7 +51,7 @@ def page(connection: Connection, wanted: Filter, size: int = PAGE_SIZE, plan: Pl
     return _page_by_time(connection, wanted, plan, size)
 
 
-def _page_by_time(connection: Connection, wanted: Filter, plan: Plan, size: int) -> Page:
+def _page_by_time(connection: Connection, wanted: Filter, plan: SearchPlan, size: int) -> Page:
     cursor = wanted.cursor
     up = bool(cursor and cursor.up)
     low, high = plan.low, plan.high
@@ -59,7 +59,7 @@ def _page_by_time(connection: Connection, wanted: Filter, plan: Plan, size: int)
         high = min(high, wanted.top + 1)
     if cursor:
         low, high = (max(low, cursor.id), high) if up else (low, min(high, cursor.id))
-    found = Found(connection, plan, low, high, up, size + 1, nearby=cursor is not None or plan.high < ID_MAX)
+    found = PlanExecutor(connection, plan, low, high, up, size + 1, nearby=cursor is not None or plan.high < ID_MAX)
     keys = found.find()
     full, keys = len(keys) > size, keys[:size]
     # Where the page stands, and where the search for more goes on in its direction, None when all was seen.
@@ -76,7 +76,7 @@ def _page_by_time(connection: Connection, wanted: Filter, plan: Plan, size: int)
     return Page(keys, older=back if up else onward, newer=onward if up else back, window=window, live=live)
 
 
-def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) -> Page:
+def _sorted_page(connection: Connection, wanted: Filter, plan: SearchPlan, size: int) -> Page:
     order, cursor = _ORDERS[wanted.sort], wanted.cursor
     up = bool(cursor and cursor.up)
     # Plain SQL text, of names from this file: its compiled form is found at a tenth of the cost.
@@ -91,7 +91,7 @@ def _sorted_page(connection: Connection, wanted: Filter, plan: Plan, size: int) 
         # keeps the planner from taking the index on the phase, and sorting all it finds there.
         conditions.append(f"phase + 0 IN ({', '.join(map(str, sorted(plan.phases)))})")
     elif not anywhere or plan.phases != PHASES:
-        found = Found(connection, plan, plan.low, plan.high, False, SORTED)
+        found = PlanExecutor(connection, plan, plan.low, plan.high, False, SORTED)
         ids, live = found.ids(), found.live
         conditions.append(queries.AMONG[connection.dialect.name])
         values["ids"] = queries.among(connection, ids)
@@ -122,10 +122,10 @@ def _many(connection: Connection, phases: Iterable[int]) -> bool:
 
 def newer_than(connection: Connection, wanted: Filter, top: int) -> int:
     """Return how many runs that fit have come since ``top``, at most ``NEW_CAP`` + 1."""
-    plan = plan_of(connection, wanted, time.time())
+    plan = build_plan(connection, wanted, time.time())
     if plan.nothing:
         return 0
-    found = Found(connection, plan, max(plan.low, top), plan.high, True, NEW_CAP + 1, nearby=True)
+    found = PlanExecutor(connection, plan, max(plan.low, top), plan.high, True, NEW_CAP + 1, nearby=True)
     return len(found.find())
 
 
@@ -137,12 +137,12 @@ def newest_id(connection: Connection) -> int:
 def everything(connection: Connection, wanted: Filter, seconds: float, size: int = PAGE_SIZE) -> Iterator[Row[Any]]:
     """Yield every run that fits, whole, newest first, a page at a time, so that no transaction stays open for long.
 
-    Raises ``TooSlowError`` where one page takes longer than so many seconds.
+    Raises ``SearchTimeoutError`` where one page takes longer than so many seconds.
     """
     wanted = replace(wanted, sort="", cursor=None)
     while True:
         with time_limit(connection, seconds):
-            found = page(connection, wanted, size)
+            found = fetch_page(connection, wanted, size)
             ids = [key.id for key in found.keys]
             rows = connection.execute(select(runs).where(runs.c.id.in_(ids)).order_by(runs.c.id.desc())).all()
         connection.rollback()

@@ -11,9 +11,18 @@ from typing import Any, Final
 from sqlalchemy import JSON, ColumnElement, Connection, Row, and_, cast, func, not_, or_, select
 
 from webapp.history.facets import is_known, values_with
-from webapp.history.index import Wanted
+from webapp.history.index import Clause
 from webapp.history.models import TaskRun
-from webapp.history.tokens import ARGS, ERROR, RESULT, asked, begins_a_word, needs_look, tag, text_words
+from webapp.history.tokens import (
+    ARGS,
+    ERROR,
+    RESULT,
+    begins_a_word,
+    keyword_token,
+    needs_recheck,
+    query_tokens,
+    text_tokens,
+)
 from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE, GROUPS, LIVE, OTHER, STATES, SUCCESS, phases_of
 from webapp.search.query import BOOLEANS, Filter, Term
@@ -37,7 +46,7 @@ Check = Callable[[Row[Any]], bool]
 
 
 @dataclass(slots=True)
-class Plan:
+class SearchPlan:
     """What is asked: settled runs are found by ``conditions``, live ones by ``predicates`` on their rows.
 
     ``checks`` are what only the texts of live runs tell. ``spellings`` are what the index cannot tell of settled ones:
@@ -46,7 +55,7 @@ class Plan:
     """
 
     phases: frozenset[int] = PHASES
-    conditions: list[Wanted] = field(default_factory=list)
+    conditions: list[Clause] = field(default_factory=list)
     predicates: list[ColumnElement[bool]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     spellings: list[Check] = field(default_factory=list)
@@ -75,12 +84,12 @@ class Plan:
         return all(check(row) for check in self.spellings)
 
 
-def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
+def build_plan(connection: Connection, wanted: Filter, now: float) -> SearchPlan:
     """Return the plan of a filter; names that no run has ever had mean that nothing is found.
 
     To leave out what no run has ever had is probably a mistake, and so a problem: all runs are found.
     """
-    plan = Plan()
+    plan = SearchPlan()
     start, end = wanted.times(now)
     if start is not None:
         plan.low = first_id(start) - 1
@@ -98,7 +107,7 @@ def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
             plan.nothing |= plan.task_id not in ("", term.value[:NAME_MAX])
             plan.task_id = term.value[:NAME_MAX]
         elif term.field == "root":
-            plan.conditions.append(Wanted(((tag("root", term.value),),), term.negated, named=True))
+            plan.conditions.append(Clause(((keyword_token("root", term.value),),), term.negated, named=True))
             same = runs.c.root_id == term.value
             plan.predicates.append(or_(runs.c.root_id.is_(None), not_(same)) if term.negated else same)
         elif term.field in _PLACES:
@@ -107,7 +116,7 @@ def plan_of(connection: Connection, wanted: Filter, now: float) -> Plan:
     return plan
 
 
-def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
+def _add_state(plan: SearchPlan, connection: Connection, term: Term) -> None:
     """A group narrows the phases alone; a state narrows them too, and is asked for besides."""
     phases: set[int] = set()
     states: set[str] = set()
@@ -126,13 +135,15 @@ def _add_state(plan: Plan, connection: Connection, term: Term) -> None:
         plan.phases &= phases.union(*(phases_of(state) for state in states))
     if not states:
         return
-    whole = () if term.negated else tuple((tag("phase", str(number)),) for number in sorted(phases))
-    plan.conditions.append(Wanted((*whole, *((tag("state", state),) for state in sorted(states))), term.negated))
+    whole = () if term.negated else tuple((keyword_token("phase", str(number)),) for number in sorted(phases))
+    plan.conditions.append(
+        Clause((*whole, *((keyword_token("state", state),) for state in sorted(states))), term.negated)
+    )
     named = runs.c.state.in_(states)
     plan.predicates.append(not_(named) if term.negated else or_(named, runs.c.phase.in_(phases)))
 
 
-def _add_name(plan: Plan, connection: Connection, term: Term) -> None:
+def _add_name(plan: SearchPlan, connection: Connection, term: Term) -> None:
     # Between quotes it was chosen from a list, or typed as a whole; it may be the last part of another name, or have a
     # comma.
     typed = [term.value] if term.quoted else [text for text in term.value.split(",") if text]
@@ -147,7 +158,9 @@ def _add_name(plan: Plan, connection: Connection, term: Term) -> None:
         plan.nothing |= not term.negated
         return
     names_ = sorted(found)
-    plan.conditions.append(Wanted(tuple((tag(term.field, name),) for name in names_), term.negated, named=True))
+    plan.conditions.append(
+        Clause(tuple((keyword_token(term.field, name),) for name in names_), term.negated, named=True)
+    )
     column = _COLUMNS[term.field]
     named = _is_among(connection, column, names_)
     plan.predicates.append(or_(column.is_(None), not_(named)) if term.negated else named)
@@ -173,14 +186,14 @@ def matching_names(known: Iterable[str], text: str) -> set[str]:
     return exact or {name for name in known if text.lower() in name.lower()}
 
 
-def _add_flag(plan: Plan, term: Term) -> None:
+def _add_flag(plan: SearchPlan, term: Term) -> None:
     if term.field == "origin":
-        yes, word, column = term.value == "here", tag("origin", "here"), runs.c.publish_state.is_not(None)
+        yes, word, column = term.value == "here", keyword_token("origin", "here"), runs.c.publish_state.is_not(None)
     else:
-        yes, word = BOOLEANS[term.value.lower()] == "yes", tag("retried", "yes")
+        yes, word = BOOLEANS[term.value.lower()] == "yes", keyword_token("retried", "yes")
         column = or_(runs.c.retries > 0, runs.c.steps.is_not(None))
     yes ^= term.negated
-    plan.conditions.append(Wanted(((word,),), negated=not yes, named=True))
+    plan.conditions.append(Clause(((word,),), negated=not yes, named=True))
     plan.predicates.append(column if yes else ~column if term.field == "origin" else not_retried())
 
 
@@ -189,13 +202,13 @@ def not_retried() -> ColumnElement[bool]:
     return and_(or_(runs.c.retries.is_(None), runs.c.retries == 0), runs.c.steps.is_(None))
 
 
-def _add_text(plan: Plan, term: Term) -> None:
+def _add_text(plan: SearchPlan, term: Term) -> None:
     places = _PLACES[term.field]
-    alternatives = tuple(tuple(asked(place, term.value)) for place in places)
+    alternatives = tuple(tuple(query_tokens(place, term.value)) for place in places)
     has_words = bool(alternatives[0])
-    look = needs_look(term.value) or not has_words
+    look = needs_recheck(term.value) or not has_words
     if has_words and not (look and term.negated):
-        plan.conditions.append(Wanted(alternatives, term.negated))
+        plan.conditions.append(Clause(alternatives, term.negated))
     plan.checks.append(_check(places, term, by_words=has_words, by_letters=look))
     if look:
         plan.spellings.append(plan.checks[-1])
@@ -204,7 +217,7 @@ def _add_text(plan: Plan, term: Term) -> None:
 def _check(places: tuple[str, ...], term: Term, by_words: bool, by_letters: bool) -> Check:
     """Return a function that says whether what was typed is in one of a row's texts, by words, by letters or both."""
     letters = term.value.lower() if by_letters else ""
-    words = {place: asked(place, term.value) for place in places}
+    words = {place: query_tokens(place, term.value) for place in places}
 
     def has(row: Row[Any]) -> bool:
         for place in places:
@@ -214,7 +227,7 @@ def _check(places: tuple[str, ...], term: Term, by_words: bool, by_letters: bool
             lower = text.lower() if by_letters else ""
             if letters not in lower:
                 continue
-            if not by_words or begins_a_word(letters, lower) or text_words(place, text).issuperset(words[place]):
+            if not by_words or begins_a_word(letters, lower) or text_tokens(place, text).issuperset(words[place]):
                 return True
         return False
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
-from webapp.errors import TooSlowError
+from webapp.errors import SearchTimeoutError
 
 STEPS: Final = 20_000
 """Steps of SQLite's virtual machine between two looks at the clock, some milliseconds."""
@@ -22,7 +22,7 @@ CANCELED: Final = "57014"
 
 @contextmanager
 def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
-    """Raise ``TooSlowError`` when what is done inside takes longer, and leave the connection usable.
+    """Raise ``SearchTimeoutError`` when what is done inside takes longer, and leave the connection usable.
 
     PostgreSQL takes the time of each statement alone, so it is also looked before each whether the time is over.
     """
@@ -32,7 +32,7 @@ def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
 
     def look(*_: Any) -> None:
         if time.monotonic() > end:
-            raise TooSlowError(f"The search took longer than {seconds:g} seconds and was stopped.")
+            raise SearchTimeoutError(f"The search took longer than {seconds:g} seconds and was stopped.")
 
     if sqlite:
         driver.set_progress_handler(lambda: time.monotonic() > end, STEPS)
@@ -41,14 +41,14 @@ def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
         event.listen(connection, "before_cursor_execute", look)
     try:
         yield
-    except TooSlowError:
+    except SearchTimeoutError:
         connection.rollback()
         raise
     except OperationalError as fault:
         if "interrupted" not in str(fault.orig) and getattr(fault.orig, "sqlstate", None) != CANCELED:
             raise
         connection.rollback()
-        raise TooSlowError(f"The search took longer than {seconds:g} seconds and was stopped.") from None
+        raise SearchTimeoutError(f"The search took longer than {seconds:g} seconds and was stopped.") from None
     finally:
         if sqlite:
             driver.set_progress_handler(None, 0)

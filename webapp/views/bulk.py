@@ -11,12 +11,12 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from webapp.actions import bulk
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history import queries
 from webapp.search import pages
 from webapp.search.finder import Key
-from webapp.search.planner import plan_of
+from webapp.search.planner import build_plan
 from webapp.search.query import Filter
 from webapp.search.timeout import time_limit
 from webapp.text import clean
@@ -56,7 +56,7 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
     if not picked and not request.values.get("all"):
         problem = problem or "Select runs in the list first, or choose all that match."
     with reading() as connection:
-        keys = pages.page(connection, wanted, SAMPLE).keys
+        keys = pages.fetch_page(connection, wanted, SAMPLE).keys
         if picked:
             found = connection.execute(
                 select(queries.runs.c.id, queries.runs.c.changed, queries.runs.c.phase)
@@ -65,9 +65,9 @@ def _confirm(problem: str = "") -> str | tuple[str, int]:
             )
             keys = [Key(row.id, row.changed, row.phase) for row in found]
         total, more = bulk.size(connection, wanted, picked)
-        problems = [*(text for _, text in wanted.problems), *plan_of(connection, wanted, time.time()).problems]
+        problems = [*(text for _, text in wanted.problems), *build_plan(connection, wanted, time.time()).problems]
         context: dict[str, Any] = {
-            "around": queries.environment(connection),
+            "around": queries.system_status(connection),
             "sample": rows.lines(connection, keys, url_for("pages.index")),
         }
     problem = problem or next(iter(problems), "")
@@ -107,7 +107,7 @@ def create() -> Response | str | tuple[str, int]:
             reason = clean(request.form.get("reason", ""))[:REASON_MAX].strip()
             wanted = Filter.parse(request.form)
             number = bulk.create(connection, request.form.get("kind", ""), wanted, picked, reason, rate)
-    except NotAllowedError as fault:
+    except ActionNotAllowedError as fault:
         return _confirm(str(fault))
     return redirect(url_for("bulk.show", number=number), 303)
 
@@ -116,7 +116,7 @@ def create() -> Response | str | tuple[str, int]:
 def index() -> str:
     """Show the latest actions."""
     with db.engine.connect() as connection:
-        around = queries.environment(connection)
+        around = queries.system_status(connection)
         query = select(bulk.bulk_actions).order_by(bulk.bulk_actions.c.id.desc()).limit(LISTED)
         rows = connection.execute(query).all()
     entries = [{"row": row, "title": TITLES[row.kind], "at": Moment.at(row.created_at)} for row in rows]
@@ -127,7 +127,7 @@ def index() -> str:
 def show(number: int) -> str | Response:
     """Show how far an action is; the same address answers the poll."""
     with db.engine.connect() as connection:
-        around = queries.environment(connection)
+        around = queries.system_status(connection)
         row = connection.execute(select(bulk.bulk_actions).where(bulk.bulk_actions.c.id == number)).one_or_none()
         unconfirmed = bulk.unconfirmed(connection, number)
     if row is None:

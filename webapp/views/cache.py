@@ -11,7 +11,7 @@ from flask import Flask, current_app, render_template
 
 from webapp.extensions import db
 from webapp.history import queries
-from webapp.history.queries import Environment
+from webapp.history.queries import SystemStatus
 from webapp.search.counts import COUNT_CAP
 from webapp.search.query import Filter
 
@@ -37,10 +37,10 @@ class Region:
 
 
 @dataclass(slots=True)
-class Drawn:
+class RenderCache:
     """The process's store. Threads may do the same work twice; none waits for another."""
 
-    environment: Environment | None = None
+    environment: SystemStatus | None = None
     asked_at: float = 0.0
     regions: dict[Hashable, Region] = field(default_factory=dict)
     many: dict[Hashable, tuple[float, frozenset[int]]] = field(default_factory=dict)
@@ -48,20 +48,20 @@ class Drawn:
 
 def init_app(app: Flask) -> None:
     """Give the app its store."""
-    app.extensions["drawn"] = Drawn()
+    app.extensions["drawn"] = RenderCache()
 
 
-def environment(at_least: int = 0) -> Environment:
+def system_status(at_least: int = 0) -> SystemStatus:
     """Return the state of the parts, at most ``FRESH`` seconds old and of no version before ``at_least``.
 
     A page that another process has already told of a newer version is thus never led back to an older one.
     """
-    store: Drawn = current_app.extensions["drawn"]
+    store: RenderCache = current_app.extensions["drawn"]
     now = time.monotonic()
     known = store.environment
     if known is None or known.version < at_least or now - store.asked_at > FRESH:
         with db.engine.connect() as connection:
-            known = store.environment = queries.environment(connection)
+            known = store.environment = queries.system_status(connection)
         store.asked_at = now
     return known
 
@@ -71,7 +71,7 @@ def region(key: Hashable, make: Callable[[], dict[str, Any]]) -> Region:
 
     The key must hold everything that the region depends on, the version of the table first of all.
     """
-    store: Drawn = current_app.extensions["drawn"]
+    store: RenderCache = current_app.extensions["drawn"]
     known = store.regions.get(key)
     if known is None:
         known = store.regions[key] = Region(make())
@@ -80,17 +80,17 @@ def region(key: Hashable, make: Callable[[], dict[str, Any]]) -> Region:
     return known
 
 
-def many(wanted: Filter) -> frozenset[int]:
+def capped_phases(wanted: Filter) -> frozenset[int]:
     """Return the phases of which a filter has lately been seen to have more runs than are counted."""
-    store: Drawn = current_app.extensions["drawn"]
+    store: RenderCache = current_app.extensions["drawn"]
     until, phases = store.many.get(_counted(wanted), (0.0, frozenset()))
     return phases if time.monotonic() < until else frozenset()
 
 
-def note_many(wanted: Filter, totals: dict[int, tuple[int, bool]]) -> None:
+def note_capped_phases(wanted: Filter, totals: dict[int, tuple[int, bool]]) -> None:
     """Note which phases went beyond the cap."""
-    store: Drawn = current_app.extensions["drawn"]
-    if not many(wanted):
+    store: RenderCache = current_app.extensions["drawn"]
+    if not capped_phases(wanted):
         phases = frozenset(number for number, (count, more) in totals.items() if more and count == COUNT_CAP)
         store.many[_counted(wanted)] = (time.monotonic() + STILL_MANY, phases)
         for old in list(store.many)[: max(len(store.many) - KEPT, 0)]:

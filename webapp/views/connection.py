@@ -14,6 +14,6 @@ from webapp.search.timeout import time_limit
 
 @contextmanager
 def reading() -> Iterator[Connection]:
-    """Give a connection; raise ``TooSlowError``, of which ``faults`` makes a page, when the limit is over."""
+    """Give a connection; raise ``SearchTimeoutError``, of which ``errors`` makes a page, when the limit is over."""
     with db.engine.connect() as connection, time_limit(connection, current_app.config["QUERY_SECONDS"]):
         yield connection

@@ -9,7 +9,7 @@ from flask import Flask, Response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from webapp.errors import TooSlowError
+from webapp.errors import SearchTimeoutError
 from webapp.views.runs.detail import Unknown
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def init_app(app: Flask) -> None:
     """Install the handlers."""
     app.register_error_handler(HTTPException, http_fault)
     app.register_error_handler(SQLAlchemyError, database_fault)
-    app.register_error_handler(TooSlowError, too_slow)
+    app.register_error_handler(SearchTimeoutError, too_slow)
     app.register_error_handler(Exception, any_fault)
 
 
@@ -61,7 +61,7 @@ def told(fault: SQLAlchemyError) -> str:
     return str(fault).partition("\nDETAIL:")[0]
 
 
-def too_slow(fault: TooSlowError) -> tuple[str, int]:
+def too_slow(fault: SearchTimeoutError) -> tuple[str, int]:
     """Answer a calm page where the database was asked too much."""
     text = f"{fault} Nothing was changed. Ask for less, such as a state, a task or a shorter time, or try again."
     return page(503, title="That took too long", text=text), 503

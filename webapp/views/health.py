@@ -57,7 +57,7 @@ def _said(fault: SQLAlchemyError) -> str:
 
 def _database() -> str:
     with db.engine.connect() as connection:
-        queries.environment(connection)
+        queries.system_status(connection)
         connection.execute(select(queries.runs).order_by(queries.runs.c.id.desc()).limit(1)).first()
     return f"{db.engine.dialect.name} answers"
 
@@ -85,9 +85,9 @@ def _workers() -> str:
     return f"{around.workers} heard by the recorder"
 
 
-def _around() -> queries.Environment:
+def _around() -> queries.SystemStatus:
     with db.engine.connect() as connection:
-        return queries.environment(connection)
+        return queries.system_status(connection)
 
 
 CHECKS: dict[str, Callable[[], str]] = {

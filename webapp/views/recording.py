@@ -26,7 +26,7 @@ def recording() -> str:
     """Show recorders, workers, gaps and what the database refused."""
     now = time.time()
     with db.engine.connect() as connection:
-        around = queries.environment(connection)
+        around = queries.system_status(connection)
         by_name = select(workers).order_by(workers.c.online.desc(), workers.c.hostname, workers.c.pid)
         heard = connection.execute(by_name.limit(WORKERS_SHOWN)).all()
         of_name = select(workers.c.hostname).where(workers.c.online).group_by(workers.c.hostname)

@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 from tests.unit.history.plans import scans
 from webapp.actions.cancel import NEVER_SENT, NOT_SENT, cancel
 from webapp.broker.circuit_breaker import breaker_of
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, run_by_id, runs
 from webapp.history.writer import write
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.recorder.event_facts import facts_of
 from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.runs.states import phase
@@ -31,7 +31,7 @@ PREFORK = "celery.concurrency.prefork:TaskPool"
 
 def sent(app: Flask) -> str:
     """Submit a run and make believe that it was published: this app has no broker."""
-    task_id = launch(app, divide.name, [1, 2]).task_id
+    task_id = submit(app, divide.name, [1, 2]).task_id
     with db.engine.begin() as connection:
         connection.execute(update(runs).where(runs.c.task_id == task_id).values(publish_state="sent"))
     return task_id
@@ -75,7 +75,7 @@ def test_what_is_allowed(state: str, publish_state: str | None, pool: str | None
 
 
 def test_a_run_that_was_never_sent_is_cancelled_in_the_database(app: Flask, client: FlaskClient) -> None:
-    task_id = launch(app, divide.name, [1, 2]).task_id
+    task_id = submit(app, divide.name, [1, 2]).task_id
     assert cancel(app, task_id) is True
     row = row_of(task_id)
     assert (row.state, row.publish_state) == ("REVOKED", "dropped")
@@ -83,7 +83,7 @@ def test_a_run_that_was_never_sent_is_cancelled_in_the_database(app: Flask, clie
 
 
 def test_a_cancelled_run_that_was_never_sent_is_not_sent_any_more(app: Flask, client: FlaskClient) -> None:
-    task_id = launch(app, divide.name, [1, 2]).task_id
+    task_id = submit(app, divide.name, [1, 2]).task_id
     cancel(app, task_id)
     page = client.post("/send", data={"task_id": task_id}, follow_redirects=True).text
     assert "There was nothing to send" in page
@@ -94,8 +94,8 @@ def test_a_cancel_is_followed_where_a_failed_attempt_to_send_may_have_been_deliv
     app: Flask, tried: bool, followed: int
 ) -> None:
     if not tried:
-        breaker_of(app).failed("away")
-    task_id = launch(app, divide.name, [1, 2]).task_id
+        breaker_of(app).record_failure("away")
+    task_id = submit(app, divide.name, [1, 2]).task_id
     assert cancel(app, task_id) is True
     with db.engine.connect() as connection:
         assert len(connection.execute(select(cancels).where(cancels.c.ended_at.is_(None))).all()) == followed
@@ -120,7 +120,7 @@ def test_a_request_that_is_made_twice_is_kept_once(app: Flask) -> None:
 @pytest.mark.parametrize("kind", ["succeeded", "started"])
 def test_a_run_that_has_begun_or_ended_is_not_cancelled(app: Flask, kind: str) -> None:
     told("x", kind)
-    with pytest.raises(NotAllowedError):
+    with pytest.raises(ActionNotAllowedError):
         cancel(app, "x")
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_ended_before_the_cancel_reached_it_says_so(app: Flask, clien
 
 
 def test_a_run_is_run_again_with_its_exact_arguments(app: Flask, client: FlaskClient) -> None:
-    first = launch(app, divide.name, [1, 2.5], {}).task_id
+    first = submit(app, divide.name, [1, 2.5], {}).task_id
     answer = client.post("/again", data={"task_id": first})
     second = answer.location.rpartition("/")[2]
     row = row_of(second)
@@ -140,14 +140,14 @@ def test_a_run_is_run_again_with_its_exact_arguments(app: Flask, client: FlaskCl
 
 
 def test_both_runs_link_to_each_other(app: Flask, client: FlaskClient) -> None:
-    first = launch(app, divide.name, [1, 2]).task_id
+    first = submit(app, divide.name, [1, 2]).task_id
     second = client.post("/again", data={"task_id": first}).location.rpartition("/")[2]
     assert f'href="/runs/{second}"' in client.get(f"/runs/{first}").text
     assert f'href="/runs/{first}"' in client.get(f"/runs/{second}").text
 
 
 def test_a_double_click_on_run_again_is_one_run(app: Flask, client: FlaskClient) -> None:
-    first = launch(app, divide.name, [1, 2]).task_id
+    first = submit(app, divide.name, [1, 2]).task_id
     found = re.search(r'name="key" value="([^"]+)"', client.get(f"/runs/{first}").text)
     assert found is not None
     answers = {client.post("/again", data={"task_id": first, "key": found[1]}).location for _ in range(2)}
@@ -164,7 +164,7 @@ def test_abridged_arguments_lead_to_the_form_and_are_not_guessed(app: Flask, cli
 def test_arguments_that_the_signature_does_not_take_any_more_lead_to_the_form_with_the_reason(
     app: Flask, client: FlaskClient
 ) -> None:
-    first = launch(app, divide.name, [1, 2]).task_id
+    first = submit(app, divide.name, [1, 2]).task_id
     with db.engine.begin() as connection:
         connection.execute(update(runs).where(runs.c.task_id == first).values(args='[1, 2, "three"]'))
     page = client.post("/again", data={"task_id": first}, follow_redirects=True).text
@@ -174,7 +174,7 @@ def test_arguments_that_the_signature_does_not_take_any_more_lead_to_the_form_wi
 
 @pytest.mark.sqlite_only
 def test_no_page_of_a_run_looks_through_the_whole_table(app: Flask, client: FlaskClient) -> None:
-    first = launch(app, divide.name, [1, 2]).task_id
+    first = submit(app, divide.name, [1, 2]).task_id
     second = client.post("/again", data={"task_id": first}).location.rpartition("/")[2]
     with scans(db.engine) as found:
         for task_id in (first, second):

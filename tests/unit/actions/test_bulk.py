@@ -12,10 +12,10 @@ from sqlalchemy import func, select, update
 
 from tests.unit.actions.test_actions import told
 from webapp.actions import bulk
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, runs
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.search.query import Filter
 from webapp.tasks import divide
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.database
 
 
 def submitted(app: Flask, count: int) -> list[str]:
-    return [launch(app, divide.name, [number, 2]).task_id for number in range(count)]
+    return [submit(app, divide.name, [number, 2]).task_id for number in range(count)]
 
 
 def ask(kind: str, picked: list[int] | None = None, **wanted: str) -> int:
@@ -171,7 +171,7 @@ def test_a_part_that_fails_leaves_no_trace_and_is_done_once_afterwards(
 
 def test_a_filter_that_is_not_understood_is_refused(app: Flask) -> None:
     submitted(app, 1)
-    with pytest.raises(NotAllowedError, match="not understood"):
+    with pytest.raises(ActionNotAllowedError, match="not understood"):
         ask("cancel", q="since:sometime")
 
 

@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from redis._parsers.base import BaseParser
 
 from webapp.broker.errors import explained
-from webapp.errors import BrokerError, UnexplainedError, UnsendableError
+from webapp.errors import BrokerError, UnexplainedError, UnpublishableError
 
 
 def answer(line: str) -> Exception:
@@ -46,14 +46,14 @@ def test_an_answer_to_everything_is_an_outage(line: str) -> None:
 )
 def test_an_answer_to_one_key_is_that_messages_own_fault(line: str) -> None:
     fault = explained(answer(line))
-    assert isinstance(fault, UnsendableError)
+    assert isinstance(fault, UnpublishableError)
     assert str(fault).startswith(line.split()[0])
 
 
 @pytest.mark.parametrize("kind", [amqp.PreconditionFailed, amqp.AccessRefused, amqp.ContentTooLarge])
 def test_rabbitmq_refuses_one_message_by_closing_its_channel(kind: type[Exception]) -> None:
     fault = kind("inequivalent arg 'x-max-priority'")
-    assert isinstance(explained(fault), UnsendableError)
+    assert isinstance(explained(fault), UnpublishableError)
 
 
 @pytest.mark.parametrize("fault", [amqp.ConnectionForced("closed"), amqp.RecoverableConnectionError("gone"), OSError()])
@@ -64,7 +64,7 @@ def test_a_connection_that_ends_is_an_outage(fault: Exception) -> None:
 def test_the_drivers_own_error_counts_and_not_the_one_that_hides_it() -> None:
     fault = OperationalError("WRONGTYPE")
     fault.__cause__ = answer("WRONGTYPE Operation against a key")
-    assert isinstance(explained(fault), UnsendableError)
+    assert isinstance(explained(fault), UnpublishableError)
 
 
 @pytest.mark.parametrize(

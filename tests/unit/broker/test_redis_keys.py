@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 from webapp.actions import bulk
 from webapp.broker.redis_keys import Keys, check_queue, keys_of
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import RefusedError, UnsendableError
+from webapp.errors import InvalidArgumentsError, UnpublishableError
 from webapp.extensions import db
 from webapp.history.queries import runs
 from webapp.outbox.relay import Message, publish
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.search.query import Filter
 
 TAKEN = [
@@ -47,8 +47,8 @@ def keys(app: Flask, **options: object) -> Keys:
 
 @pytest.mark.parametrize("queue", TAKEN)
 def test_a_run_for_a_queue_that_is_none_is_refused_and_not_kept(app: Flask, queue: str) -> None:
-    with pytest.raises(RefusedError, match="Choose another queue"):
-        launch(app, "shop.pay", [1], options={"queue": queue})
+    with pytest.raises(InvalidArgumentsError, match="Choose another queue"):
+        submit(app, "shop.pay", [1], options={"queue": queue})
     with db.engine.connect() as connection:
         assert connection.execute(select(runs.c.id)).all() == []
 
@@ -70,8 +70,8 @@ def test_a_route_of_the_app_to_a_queue_that_is_none_is_refused(app: Flask) -> No
         celery.conf.task_routes = {"shop.*": {"queue": "unacked_index"}}
         celery.amqp._rtable = None
         celery.amqp.__dict__.pop("router", None)
-    with pytest.raises(RefusedError):
-        launch(app, "shop.pay", [1])
+    with pytest.raises(InvalidArgumentsError):
+        submit(app, "shop.pay", [1])
 
 
 def test_keys_that_an_app_renamed_are_no_queues(app: Flask) -> None:
@@ -98,17 +98,17 @@ def test_a_broker_that_is_not_redis_has_no_keys_and_still_no_queue_of_events(
     keys_of.cache_clear()
     assert keys_of(publisher_of(app)) is None
     check_queue(publisher_of(app), "unacked")
-    with pytest.raises(RefusedError):
+    with pytest.raises(InvalidArgumentsError):
         check_queue(publisher_of(app), "celeryev.0b0f")
 
 
 def test_what_was_accepted_for_such_a_queue_before_is_never_sent(app: Flask) -> None:
-    with pytest.raises(UnsendableError, match="Choose another queue"):
+    with pytest.raises(UnpublishableError, match="Choose another queue"):
         publish(app, Message("an id", "shop.pay", "[]", "{}", options='{"queue": "unacked"}'))
 
 
 def test_run_again_shows_the_form_for_a_run_whose_recorded_queue_is_none(app: Flask, client: FlaskClient) -> None:
-    task_id = launch(app, "webapp.tasks.divide", [1, 2], options={"queue": "fine"}).task_id
+    task_id = submit(app, "webapp.tasks.divide", [1, 2], options={"queue": "fine"}).task_id
     with db.engine.begin() as connection:
         connection.execute(update(runs).values(queue="unacked", options='{"queue": "unacked"}'))
     shown = client.post("/again", data={"task_id": task_id}, follow_redirects=True).text
@@ -118,7 +118,7 @@ def test_run_again_shows_the_form_for_a_run_whose_recorded_queue_is_none(app: Fl
 
 
 def test_a_bulk_retry_leaves_out_a_run_whose_recorded_queue_is_none(app: Flask) -> None:
-    launch(app, "webapp.tasks.divide", [1, 2], options={"queue": "fine"})
+    submit(app, "webapp.tasks.divide", [1, 2], options={"queue": "fine"})
     with db.engine.begin() as connection:
         connection.execute(update(runs).values(queue="unacked", options='{"queue": "unacked"}', publish_state="sent"))
         number = bulk.create(connection, "retry", Filter.parse({}), [], "again", rate=1000)

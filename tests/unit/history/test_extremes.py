@@ -20,7 +20,7 @@ from webapp.history.writer import record_each, write
 from webapp.recorder.batch import Batch
 from webapp.recorder.event_facts import STATES_OF_EVENTS, facts_of, task_id_of
 from webapp.recorder.result_facts import facts_of_stored
-from webapp.recorder.worker_registry import Workers
+from webapp.recorder.worker_registry import WorkerRegistry
 from webapp.text import NAME_MAX, tidy
 from webapp.views.runs.presenters import run_path
 
@@ -78,7 +78,7 @@ def test_every_stored_result_says_something_of_its_run_whatever_its_values(store
 
 @given(st.dictionaries(st.sampled_from("type hostname pid freq timestamp".split()), VALUES | st.just("worker-online")))
 def test_no_sign_of_a_worker_whatever_raises(event: dict[str, Any]) -> None:
-    workers = Workers()
+    workers = WorkerRegistry()
     workers.hear(event, NOW)
     workers.note_silence(NOW + 10_000)
     workers.take_ended()

@@ -14,7 +14,7 @@ from webapp.history import index
 from webapp.history.queries import bump, runs
 from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
-from webapp.search.pages import page
+from webapp.search.pages import fetch_page
 from webapp.search.query import Filter
 
 pytestmark = pytest.mark.database
@@ -58,7 +58,7 @@ def test_runs_of_the_first_version_are_kept_in_order_and_found(app: Flask) -> No
     upgrade()
     with db.engine.connect() as connection:
         rows = connection.execute(select(runs).order_by(runs.c.id)).all()
-        found = page(connection, Filter.parse({"q": "result:forty"})).keys
+        found = fetch_page(connection, Filter.parse({"q": "result:forty"})).keys
     assert [(row.task_id, row.phase, row.root_id, row.publish_state) for row in rows] == [
         ("early", 2, "late", None),
         ("late", 1, None, None),
@@ -89,7 +89,7 @@ def test_runs_of_before_are_kept_in_order_and_can_be_searched(app: Flask) -> Non
     upgrade()
     with db.engine.connect() as connection:
         rows = connection.execute(select(runs.c.task_id, runs.c.phase).order_by(runs.c.id)).all()
-        found = page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
+        found = fetch_page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
     assert [tuple(row) for row in rows] == [("succeeded", 1), ("failed", 2), ("revoked", 3), ("started", 0)]
     assert [key.phase for key in found] == [2]
 
@@ -103,13 +103,13 @@ def test_parts_of_workflows_of_before_are_found_by_their_root(app: Flask) -> Non
     with db.engine.begin() as connection:
         # As the version of before had it, without a word for the root.
         rows = connection.execute(select(*index.COLUMNS)).all()
-        had = [(row.id, index.words_of({**row._mapping, "root_id": None})) for row in rows]
-        index.replace(connection, [(row.id, index.words_of(row._mapping)) for row in rows], had)
+        had = [(row.id, index.tokens_of({**row._mapping, "root_id": None})) for row in rows]
+        index.update_index(connection, [(row.id, index.tokens_of(row._mapping)) for row in rows], had)
     upgrade()
     with db.engine.connect() as connection:
         ids = {row.task_id: row.id for row in connection.execute(select(runs.c.task_id, runs.c.id))}
-        of_root = page(connection, Filter.parse({"q": "root:first"})).keys
-        of_error = page(connection, Filter.parse({"q": "error:oops"})).keys
+        of_root = fetch_page(connection, Filter.parse({"q": "root:first"})).keys
+        of_error = fetch_page(connection, Filter.parse({"q": "error:oops"})).keys
     assert [key.id for key in of_root] == [ids["part"]]
     assert {key.id for key in of_error} == set(ids.values())
 
@@ -127,7 +127,7 @@ def test_a_database_of_before_the_names_were_vases_own_is_taken_over_without_los
         connection.exec_driver_sql("ALTER TABLE vase_version RENAME TO alembic_version")
     upgrade()
     with db.engine.connect() as connection:
-        found = page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
+        found = fetch_page(connection, Filter.parse({"q": "error:oops task:old.task"})).keys
         assert connection.execute(select(runs.c.task_id)).scalars().all() == ["kept"]
     assert len(found) == 1
     assert tables <= set(inspect(db.engine).get_table_names())

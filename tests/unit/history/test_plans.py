@@ -13,10 +13,10 @@ from webapp.extensions import db
 from webapp.history.queries import bump
 from webapp.history.retention import count, prune_some, rules
 from webapp.outbox.relay import claim, mark_sent, take
-from webapp.outbox.submit import launch
-from webapp.recorder.backfill import Sweep
-from webapp.recorder.live_runs import Watch
-from webapp.recorder.verdicts import Repair
+from webapp.outbox.submit import submit
+from webapp.recorder.backfill import Backfill
+from webapp.recorder.live_runs import LiveRunWatcher
+from webapp.recorder.verdicts import Judge
 from webapp.search.query import Filter
 from webapp.tasks import divide
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sqlite_only
 
 
 def test_the_outbox_is_found_by_its_index(app: Flask) -> None:
-    first = launch(app, divide.name, [1, 2]).task_id
+    first = submit(app, divide.name, [1, 2]).task_id
     now = time.time() + 60
     with scans(db.engine) as found:
         claim(db.engine)
@@ -36,17 +36,17 @@ def test_the_outbox_is_found_by_its_index(app: Flask) -> None:
 
 
 def test_live_runs_are_found_by_their_index(app: Flask) -> None:
-    launch(app, divide.name, [1, 2])
+    submit(app, divide.name, [1, 2])
     with scans(db.engine) as found:
         for running_only in (True, False):
-            Watch(running_only)._next(db.engine)
-        Repair(6.0)._next(db.engine, time.time())
-        Sweep()._lacking(db.engine, {"a", "b"})
+            LiveRunWatcher(running_only)._next(db.engine)
+        Judge(6.0)._next(db.engine, time.time())
+        Backfill()._lacking(db.engine, {"a", "b"})
     assert found == []
 
 
 def test_old_runs_are_found_by_their_index(app: Flask) -> None:
-    launch(app, divide.name, [1, 2])
+    submit(app, divide.name, [1, 2])
     days = {"success": 1.0, "failure": 1.0, "other": 1.0}
     with scans(db.engine) as found, db.engine.connect() as connection:
         for rule in list(rules(connection, days, 0, time.time())):
@@ -58,7 +58,7 @@ def test_old_runs_are_found_by_their_index(app: Flask) -> None:
 @pytest.mark.parametrize("kind", ["retry", "cancel"])
 @pytest.mark.parametrize("query", ["", "state:live", "task:divide", "state:success worker:a"])
 def test_the_runs_of_a_bulk_action_are_found_by_an_index(app: Flask, kind: str, query: str) -> None:
-    launch(app, divide.name, [1, 2])
+    submit(app, divide.name, [1, 2])
     with db.engine.begin() as connection:
         connection.execute(bulk.bulk_actions.insert().values(**action(kind, query)))
     with scans(db.engine) as found:
@@ -84,8 +84,8 @@ def action(kind: str, query: str) -> dict[str, object]:
 
 
 def test_cancels_touch_their_runs_alone(app: Flask) -> None:
-    first = launch(app, divide.name, [1, 2]).task_id
+    first = submit(app, divide.name, [1, 2]).task_id
     with scans(db.engine) as found, db.engine.begin() as connection:
         cancel.request(connection, [first], bump(connection), time.time())
-        cancel.drop(connection, [first], bump(connection), time.time())
+        cancel.revoke_unsent(connection, [first], bump(connection), time.time())
     assert found == []

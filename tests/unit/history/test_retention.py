@@ -15,7 +15,7 @@ from webapp.history import retention
 from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
-from webapp.search.pages import page
+from webapp.search.pages import fetch_page
 from webapp.search.query import Filter
 
 pytestmark = pytest.mark.database
@@ -99,4 +99,4 @@ def test_a_run_that_is_gone_is_found_by_no_search(app: Flask) -> None:
     happened("new", "failure", NEW)
     prune(app)
     with db.engine.connect() as connection:
-        assert len(page(connection, Filter.parse({"q": "error:oops"})).keys) == 1
+        assert len(fetch_page(connection, Filter.parse({"q": "error:oops"})).keys) == 1

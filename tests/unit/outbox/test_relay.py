@@ -13,12 +13,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from webapp.broker.circuit_breaker import breaker_of
-from webapp.errors import BrokerError, RefusedError, UnexplainedError, UnsendableError
+from webapp.errors import BrokerError, InvalidArgumentsError, UnexplainedError, UnpublishableError
 from webapp.extensions import db
 from webapp.history.queries import changes, runs
 from webapp.history.writer import write
 from webapp.outbox.relay import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
-from webapp.outbox.submit import Launched, launch
+from webapp.outbox.submit import Submission, submit
 from webapp.recorder.event_facts import facts_of
 
 pytestmark = pytest.mark.database
@@ -34,7 +34,7 @@ def row(task_id: str) -> Any:
 
 def accept(app: Flask, *args: Any) -> str:
     """Accept a run while the broker is away, as it is in all tests here."""
-    launched = launch(app, DIVIDE, list(args) or [1, 2])
+    launched = submit(app, DIVIDE, list(args) or [1, 2])
     assert launched.error
     return launched.task_id
 
@@ -45,8 +45,8 @@ def test_a_run_accepted_without_a_broker_is_kept_with_its_exact_arguments(app: F
 
 
 def test_what_would_harm_a_worker_is_refused_before_anything_is_kept(app: Flask) -> None:
-    with pytest.raises(RefusedError):
-        launch(app, DIVIDE, [float("nan"), 1])
+    with pytest.raises(InvalidArgumentsError):
+        submit(app, DIVIDE, [float("nan"), 1])
     with db.engine.connect() as connection:
         assert connection.execute(select(runs)).all() == []
 
@@ -140,7 +140,7 @@ def test_an_outage_is_waited_out_however_long_it_lasts(app: Flask) -> None:
 
 
 def test_a_message_that_is_refused_for_itself_is_dead_at_once_with_the_reason(app: Flask) -> None:
-    kept = refused(accept(app), UnsendableError("WRONGTYPE"))
+    kept = refused(accept(app), UnpublishableError("WRONGTYPE"))
     assert (kept.publish_state, kept.publish_error, kept.publish_due_at) == ("dead", "WRONGTYPE", None)
 
 
@@ -165,15 +165,15 @@ def test_a_sent_run_is_never_claimed(app: Flask) -> None:
     assert claim(db.engine, 10_000, impatient=True) == []
 
 
-def all_at_once(calls: list[Callable[[], Launched]]) -> list[str]:
+def all_at_once(calls: list[Callable[[], Submission]]) -> list[str]:
     with ThreadPoolExecutor(len(calls)) as threads:
         return [future.result().task_id for future in [threads.submit(call) for call in calls]]
 
 
-def in_app(app: Flask, *args: Any, key: str) -> Callable[[], Launched]:
-    def call() -> Launched:
+def in_app(app: Flask, *args: Any, key: str) -> Callable[[], Submission]:
+    def call() -> Submission:
         with app.app_context():
-            return launch(app, DIVIDE, list(args), task_id=key)
+            return submit(app, DIVIDE, list(args), task_id=key)
 
     return call
 
@@ -204,7 +204,7 @@ def test_every_change_of_a_run_is_a_new_version_of_the_table(app: Flask) -> None
 
 def test_a_form_sent_again_with_another_time_or_queue_is_a_run_of_its_own(app: Flask) -> None:
     def start(**options: str) -> str:
-        return launch(app, DIVIDE, [1, 2], task_id=KEY, options=options or None).task_id
+        return submit(app, DIVIDE, [1, 2], task_id=KEY, options=options or None).task_id
 
     eta = {"eta": "2030-01-01T10:00:00+00:00"}
     assert start(**eta) == KEY
@@ -215,7 +215,7 @@ def test_a_form_sent_again_with_another_time_or_queue_is_a_run_of_its_own(app: F
 
 def test_before_workers_were_heard_only_what_was_never_tried_is_claimed(app: Flask) -> None:
     tried = accept(app)
-    breaker_of(app).failed("away")
+    breaker_of(app).record_failure("away")
     never = accept(app)
     assert [message.task_id for message in claim(db.engine, RETRY_MAX, first_only=True)] == [never]
     assert [message.task_id for message in claim(db.engine, RETRY_MAX)] == [tried]

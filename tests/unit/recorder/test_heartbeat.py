@@ -11,13 +11,13 @@ from sqlalchemy import select
 
 from webapp.extensions import db
 from webapp.history.queries import workers
-from webapp.recorder.heartbeat import write_signs
-from webapp.recorder.worker_registry import Workers
+from webapp.recorder.heartbeat import write_heartbeat
+from webapp.recorder.worker_registry import WorkerRegistry
 
 
-def heard(hostnames: list[str]) -> Workers:
+def heard(hostnames: list[str]) -> WorkerRegistry:
     """Return the workers that a recorder has heard, in this order."""
-    found = Workers()
+    found = WorkerRegistry()
     for hostname in hostnames:
         found.hear({"type": "worker-heartbeat", "hostname": hostname, "freq": 2, "timestamp": time.time()}, time.time())
     return found
@@ -30,16 +30,16 @@ def test_recorders_that_hear_the_same_workers_at_once_write_each_once(app: Flask
     engine = db.engine
     with ThreadPoolExecutor(4) as threads:
         orders = [hostnames, hostnames[::-1], hostnames[10:] + hostnames[:10], sorted(hostnames)]
-        list(threads.map(lambda order: write_signs(engine, heard(order), None), orders * 3))
+        list(threads.map(lambda order: write_heartbeat(engine, heard(order), None), orders * 3))
     with engine.connect() as connection:
         assert set(connection.execute(select(workers.c.hostname)).scalars()) == set(hostnames)
 
 
 def test_a_worker_that_answered_before_it_was_heard_is_written_once(app: Flask) -> None:
-    found, engine = Workers(), db.engine
+    found, engine = WorkerRegistry(), db.engine
     found.answered("celery@one", time.time(), 360)
-    write_signs(engine, found, None)
+    write_heartbeat(engine, found, None)
     found.hear({"type": "worker-heartbeat", "hostname": "celery@one", "pid": 7}, time.time())
-    write_signs(engine, found, None)
+    write_heartbeat(engine, found, None)
     with engine.connect() as connection:
         assert connection.execute(select(workers.c.pid)).scalars().all() == [7]

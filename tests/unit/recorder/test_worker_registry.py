@@ -16,7 +16,7 @@ import pytest
 from tests.support import ROOT
 from webapp.recorder.held import HELD_MAX, Held
 from webapp.recorder.verdicts import SPEECHLESS, Seen, _verdict
-from webapp.recorder.worker_registry import PROCESSES_MAX, Workers
+from webapp.recorder.worker_registry import PROCESSES_MAX, WorkerRegistry
 from webapp.worker.lease import Lease, has_ended, place
 
 NOW = 1_000_000.0
@@ -35,8 +35,8 @@ def event(kind: str, at: float, pid: int = 1, **more: Any) -> dict[str, Any]:
     return {"type": f"worker-{kind}", "hostname": "w@box", "pid": pid, "freq": 2, "timestamp": at} | more
 
 
-def heard(*events: dict[str, Any]) -> Workers:
-    workers = Workers()
+def heard(*events: dict[str, Any]) -> WorkerRegistry:
+    workers = WorkerRegistry()
     for one in events:
         workers.hear(one, one["timestamp"])
     return workers
@@ -111,7 +111,7 @@ def test_silence_and_goodbyes_are_no_end() -> None:
 
 
 def test_a_worker_without_a_heartbeat_is_known_while_it_answers() -> None:
-    workers = Workers()
+    workers = WorkerRegistry()
     workers.answered("w@box", NOW, 90)
     workers.answered("w@box", NOW + 60, 90)
     workers.note_silence(NOW + 140)
@@ -127,7 +127,7 @@ def test_an_answer_adds_nothing_to_a_worker_that_is_heard() -> None:
 
 
 def test_a_worker_that_answered_before_it_was_heard_is_one() -> None:
-    workers = Workers()
+    workers = WorkerRegistry()
     workers.answered("w@box", NOW, 90)
     workers.hear(event("heartbeat", NOW + 2), NOW + 2)
     assert workers.processes() == {"w@box": 1}
@@ -171,7 +171,7 @@ def row(**values: Any) -> Any:
     return SimpleNamespace(**about | {"state_at": time.time() - 60, "sent_at": NOW, "created_at": NOW} | values)
 
 
-def silent() -> Workers:
+def silent() -> WorkerRegistry:
     workers = heard(event("online", NOW))
     workers.note_silence(NOW + 60)
     return workers
@@ -180,8 +180,8 @@ def silent() -> Workers:
 @pytest.mark.parametrize(
     ("workers", "answer", "solo", "state"),
     [
-        (Workers(), None, [], "UNCERTAIN"),
-        (Workers(), {"t"}, [], None),
+        (WorkerRegistry(), None, [], "UNCERTAIN"),
+        (WorkerRegistry(), {"t"}, [], None),
         (silent(), None, [], "UNCERTAIN"),
         (silent(), set(), [], "UNCERTAIN"),
         (heard(event("online", NOW)), None, ["w@box"], "UNCERTAIN"),
@@ -194,7 +194,7 @@ def silent() -> Workers:
     ids="unheard unheard-has-it silent silent-has-not solo lives has-it has-not successor goodbye".split(),
 )
 def test_nothing_short_of_a_proof_makes_a_run_lost(
-    workers: Workers, answer: set[str] | None, solo: list[str], state: str | None
+    workers: WorkerRegistry, answer: set[str] | None, solo: list[str], state: str | None
 ) -> None:
     verdict = _verdict(row(), Seen(workers, Held(), busy={"w@box": answer}, solo=solo))
     assert (verdict and verdict[0]) == state
@@ -224,13 +224,13 @@ def test_a_run_does_not_go_on_for_ever_at_a_worker_that_answers_no_question() ->
     assert verdict[0] == "UNCERTAIN"
 
 
-def beats(workers: Workers, *processed: int) -> None:
+def beats(workers: WorkerRegistry, *processed: int) -> None:
     for number, count in enumerate(processed):
         workers.hear(event("heartbeat", NOW + number, processed=count), NOW + number)
 
 
 def test_tasks_that_a_worker_has_begun_unheard_are_noticed_by_its_own_count() -> None:
-    workers = Workers()
+    workers = WorkerRegistry()
     beats(workers, 3, 3)
     assert not workers.unheard, "what it had begun before is none of ours"
     beats(workers, 5)
@@ -240,7 +240,7 @@ def test_tasks_that_a_worker_has_begun_unheard_are_noticed_by_its_own_count() ->
 
 
 def test_tasks_that_were_heard_to_begin_lack_nothing() -> None:
-    workers = Workers()
+    workers = WorkerRegistry()
     beats(workers, 3)
     for _ in range(2):
         workers.begin(event("heartbeat", NOW))
@@ -249,7 +249,7 @@ def test_tasks_that_were_heard_to_begin_lack_nothing() -> None:
 
 
 def test_what_lacks_is_looked_for_once() -> None:
-    workers = Workers()
+    workers = WorkerRegistry()
     beats(workers, 3, 5, 5)
     workers.unheard = False
     beats(workers, 5, 5)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webapp.errors import RefusedError
+from webapp.errors import InvalidArgumentsError
 from webapp.forms.formats import number
 from webapp.runs.arguments import DEPTH_MAX, SIZE_MAX, check_arguments, exact_json
 from webapp.text import clean, cut, tidy
@@ -76,9 +76,9 @@ def test_arguments_may_be_nested_up_to_the_limit() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_would_harm_a_worker_is_refused(args: list[Any], message: str) -> None:
-    with pytest.raises(RefusedError, match=message):
+    with pytest.raises(InvalidArgumentsError, match=message):
         check_arguments(args, {})
-    with pytest.raises(RefusedError, match=message):
+    with pytest.raises(InvalidArgumentsError, match=message):
         check_arguments((), {"value": args})
 
 
@@ -86,14 +86,14 @@ def test_what_would_harm_a_worker_is_refused(args: list[Any], message: str) -> N
     "value", [[{1, 2}], [object()], ["x" * SIZE_MAX], [float("nan")]], ids=["set", "object", "size", "nan"]
 )
 def test_only_json_of_bounded_size_is_stored(value: Any) -> None:
-    with pytest.raises(RefusedError):
+    with pytest.raises(InvalidArgumentsError):
         exact_json(value)
 
 
 def test_a_task_refuses_harmful_arguments_however_it_is_called(app: Any) -> None:
     from webapp.tasks import divide
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(InvalidArgumentsError):
         divide.delay(float("nan"), 1)
 
 

@@ -13,12 +13,12 @@ from flask.testing import FlaskClient
 
 from tests.unit.actions.test_bulk import ask
 from tests.unit.views.test_list import calls
-from webapp.errors import NotAllowedError
+from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history.facets import CAP
 from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
-from webapp.search.pages import page
+from webapp.search.pages import fetch_page
 from webapp.search.query import Filter
 
 pytestmark = pytest.mark.database
@@ -63,7 +63,7 @@ def busy(made: Flask) -> Iterator[Flask]:
 def found(q: str) -> int:
     """Return how many runs fit what is typed."""
     with db.engine.connect() as connection:
-        return len(page(connection, Filter.parse({"q": q}), 2 * MANY).keys)
+        return len(fetch_page(connection, Filter.parse({"q": q}), 2 * MANY).keys)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_leaves_something_out_is_no_problem(client: FlaskClient) -> None:
 @pytest.mark.parametrize("typed", UNKNOWN)
 def test_no_action_is_begun_on_all_but_what_nobody_knows(app: Flask, typed: str) -> None:
     write(db.engine, heard("succeeded", 1, "pay"))
-    with pytest.raises(NotAllowedError, match="leaves nothing out"):
+    with pytest.raises(ActionNotAllowedError, match="leaves nothing out"):
         ask("retry", q=typed)
 
 

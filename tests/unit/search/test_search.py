@@ -27,7 +27,7 @@ from webapp.runs.states import LIVE_RANK
 from webapp.search.completion import completions
 from webapp.search.counts import counts
 from webapp.search.finder import WINDOW
-from webapp.search.pages import everything, newer_than, newest_id, page
+from webapp.search.pages import everything, fetch_page, newer_than, newest_id
 from webapp.search.query import SORTS, Cursor, Filter
 
 pytestmark = pytest.mark.database
@@ -197,7 +197,7 @@ def walk(connection: Connection, wanted: Filter, size: int = 13) -> Iterator[lis
     """Yield the ids of each page, from the first one down or, with a cursor that points up, from there up."""
     up = bool(wanted.cursor and wanted.cursor.up)
     for _ in range(10 * COUNT):
-        found = page(connection, wanted, size)
+        found = fetch_page(connection, wanted, size)
         yield [key.id for key in found.keys]
         onward = found.newer if up else found.older
         if onward is None:
@@ -486,7 +486,7 @@ def test_paging_goes_on_where_it_was_when_the_runs_of_a_page_are_gone(
 ) -> None:
     expected = sorted_by(sort, among(rows, QUERIES[q]), rows)
     wanted = asked(q, sort=sort)
-    first = page(connection, wanted, 10)
+    first = fetch_page(connection, wanted, 10)
     assert first.older
     connection.execute(delete(runs).where(runs.c.id.in_([key.id for key in first.keys])))
     assert found_by(connection, replace(wanted, cursor=first.older), 10) == expected[10:]
@@ -495,9 +495,9 @@ def test_paging_goes_on_where_it_was_when_the_runs_of_a_page_are_gone(
 @pytest.mark.parametrize("sort", SORTS)
 def test_neighbouring_pages_lead_to_each_other(connection: Connection, sort: str) -> None:
     wanted = asked(sort=sort)
-    first = page(connection, wanted, 20)
-    second = page(connection, replace(wanted, cursor=first.older), 20)
-    back = page(connection, replace(wanted, cursor=second.newer), 20)
+    first = fetch_page(connection, wanted, 20)
+    second = fetch_page(connection, replace(wanted, cursor=first.older), 20)
+    back = fetch_page(connection, replace(wanted, cursor=second.newer), 20)
     assert [key.id for key in back.keys] == [key.id for key in first.keys]
     assert (first.newer, back.newer) == (None, None)
 
@@ -592,7 +592,7 @@ def test_whatever_is_typed_is_answered(connection: Connection, q: str) -> None:
     for fields in ({"q": q}, {"task": q, "worker": q, "state": q}, {"since": q, "start": q, "queue": q, "zone": q}):
         wanted = Filter.parse(fields)
         for sort in SORTS:
-            page(connection, replace(wanted, sort=sort))
+            fetch_page(connection, replace(wanted, sort=sort))
         counts(connection, wanted)
         newer_than(connection, wanted, 0)
     completions(connection, q)
@@ -618,7 +618,7 @@ def test_whatever_is_typed_is_answered(connection: Connection, q: str) -> None:
 )
 def test_whatever_place_an_address_names_is_answered(connection: Connection, fields: dict[str, str]) -> None:
     wanted = Filter.parse(fields)
-    page(connection, wanted)
+    fetch_page(connection, wanted)
     counts(connection, wanted)
 
 
@@ -649,7 +649,7 @@ def test_a_search_beyond_one_window_goes_on_on_the_next_pages(crowd: Flask, stat
     wanted = replace(asked("needle-case", state=state), cursor=Cursor(0, up=True) if up else None)
     with db.engine.connect() as connection:
         pages = list(walk(connection, wanted, 10))
-        windows = page(connection, wanted, 50).window
+        windows = fetch_page(connection, wanted, 50).window
     found = [id_ for ids in (pages[::-1] if up else pages) for id_ in ids]
     kinds = [0, 1] if state == "" else [0] if state == "live" else [1]
     expected = [each for each in range(2 * CROWD) if each % 400 in kinds]
@@ -666,7 +666,7 @@ def test_a_count_beyond_one_window_says_that_there_may_be_more(crowd: Flask) -> 
 
 def test_a_sorted_search_beyond_one_window_says_what_it_leaves_out(crowd: Flask) -> None:
     with db.engine.connect() as connection:
-        found = page(connection, asked("case", sort="running"))
+        found = fetch_page(connection, asked("case", sort="running"))
     assert "older ones are left out" in found.window
     values = [key.value for key in found.keys]
     assert values == sorted(values, key=lambda value: value or 0.0, reverse=True)

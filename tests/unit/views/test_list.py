@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from webapp.errors import TooSlowError
+from webapp.errors import SearchTimeoutError
 from webapp.extensions import db
 from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
@@ -185,7 +185,7 @@ def test_a_download_is_longer_than_a_page(app: Flask, client: FlaskClient) -> No
 def test_a_search_that_takes_too_long_is_stopped_and_harms_nothing(app: Flask) -> None:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000)"
     with db.engine.connect() as connection:
-        with pytest.raises(TooSlowError, match="took longer than"), time_limit(connection, 0.2):
+        with pytest.raises(SearchTimeoutError, match="took longer than"), time_limit(connection, 0.2):
             connection.execute(text(f"{numbers} SELECT count(*) FROM n"))
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
 

@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, insert, select, update
 
 from webapp.extensions import db
-from webapp.history.facets import Known
+from webapp.history.facets import FacetRecorder
 from webapp.history.models import TaskSchema, WorkerTask
 from webapp.history.queries import runs, workers
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.runs.ids import first_id
 from webapp.tasks import divide
 from webapp.views.tasks import statistics
@@ -130,7 +130,7 @@ def test_a_link_fills_the_form(client: FlaskClient) -> None:
 
 
 def test_the_last_run_of_a_task_is_shown_however_long_ago_it_was(app: Flask, client: FlaskClient) -> None:
-    task_id = launch(app, divide.name, [3, 4]).task_id
+    task_id = submit(app, divide.name, [3, 4]).task_id
     with db.engine.begin() as connection:
         connection.execute(update(runs).values(id=first_id(time.time() - 5 * 86400)))
     page = client.get("/tasks").text
@@ -139,7 +139,7 @@ def test_the_last_run_of_a_task_is_shown_however_long_ago_it_was(app: Flask, cli
 
 
 def test_the_same_call_is_offered_once(app: Flask, client: FlaskClient) -> None:
-    task_ids = [launch(app, divide.name, [x, 4]).task_id for x in (3, 5, 3)]
+    task_ids = [submit(app, divide.name, [x, 4]).task_id for x in (3, 5, 3)]
     page = client.get("/task?name=webapp.tasks.divide").text
     assert re.findall(r"from=([-\w]+)", page) == [task_ids[2], task_ids[1]]
 
@@ -167,7 +167,7 @@ def test_what_is_typed_is_checked_without_blame_for_what_is_not(client: FlaskCli
 
 
 def test_recent_arguments_are_one_click_away(app: Flask, client: FlaskClient) -> None:
-    task_id = launch(app, divide.name, [3, 4]).task_id
+    task_id = submit(app, divide.name, [3, 4]).task_id
     page = client.get("/task?name=webapp.tasks.divide").text
     assert f"from={task_id}" in page
     assert "divide.apply_async(args=[3, 4])" in page
@@ -192,7 +192,7 @@ def test_any_name_of_a_task_gets_an_answer(client: FlaskClient, name: str) -> No
 
 def test_a_decimal_is_shown_as_a_decimal(app: Flask, client: FlaskClient) -> None:
     price = {"__type__": "decimal", "__value__": "9.90"}
-    task_id = launch(app, divide.name, [price, 2]).task_id
+    task_id = submit(app, divide.name, [price, 2]).task_id
     assert "x = decimal.Decimal(&#39;9.90&#39;)" in client.get(f"/runs/{task_id}").text
 
 
@@ -224,14 +224,14 @@ def test_a_link_fills_the_options(client: FlaskClient) -> None:
 
 
 def test_options_of_a_link_stand_before_those_of_the_run(app: Flask, client: FlaskClient) -> None:
-    task_id = launch(app, divide.name, [3, 4], options={"queue": "slow", "priority": 3}).task_id
+    task_id = submit(app, divide.name, [3, 4], options={"queue": "slow", "priority": 3}).task_id
     page = client.get(f"/task?name=webapp.tasks.divide&from={task_id}&o.queue=fast").text
     assert 'name="o.queue" value="fast"' in page
     assert 'name="o.priority" value="3"' in page
 
 
 def test_a_long_call_is_offered_by_its_beginning(app: Flask, client: FlaskClient) -> None:
-    launch(app, divide.name, ["x" * 100_000, 4])
+    submit(app, divide.name, ["x" * 100_000, 4])
     page = client.get("/task?name=webapp.tasks.divide").text
     assert "divide.apply_async(args=[&#39;xxx" in page
     assert len(page) < 20_000
@@ -251,7 +251,7 @@ def asked() -> Iterator[list[str]]:
 
 
 def test_a_check_while_typing_looks_for_no_calls_to_offer(app: Flask, client: FlaskClient) -> None:
-    launch(app, divide.name, [3, 4])
+    submit(app, divide.name, [3, 4])
     with asked() as said:
         client.post("/task", data={**DIVIDE, "p.x": "3", "p.y": "", "show": "check"})
     assert [text for text in said if "vase_task_runs" in text or "presets" in text] == []
@@ -283,10 +283,10 @@ def test_the_row_of_a_task_shows_its_own_run_though_the_name_of_another_ends_so(
     monkeypatch.setattr(statistics, "SOUGHT", 10_000)
     known_to("celery@shop", "divide", None)
     for days, name in ((6, "divide"), (5, divide.name)):
-        task_id = launch(app, name, [3, 4]).task_id
+        task_id = submit(app, name, [3, 4]).task_id
         happened_at = update(runs).where(runs.c.task_id == task_id).values(id=first_id(time.time() - days * 86400))
         with db.engine.begin() as connection:
             connection.execute(happened_at)
-            Known().note(connection, {("PENDING", name, None, None)}, time.time())
+            FacetRecorder().note(connection, {("PENDING", name, None, None)}, time.time())
         assert f'href="/runs/{task_id}"' in client.get("/tasks").text
     assert len(re.findall(r'href="/runs/', client.get("/tasks").text)) == 2

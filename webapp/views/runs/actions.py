@@ -9,14 +9,14 @@ from werkzeug.wrappers import Response
 
 from webapp.actions.cancel import cancel as ask_to_cancel
 from webapp.actions.give_back import give_back_by_hand
-from webapp.actions.retry import exact_call, options_again
-from webapp.errors import BrokerError, NotAllowedError, RefusedError
+from webapp.actions.retry import original_call, retry_options
+from webapp.errors import ActionNotAllowedError, BrokerError, InvalidArgumentsError
 from webapp.extensions import db
 from webapp.history import queries
-from webapp.outbox.submit import launch, send_again
+from webapp.outbox.submit import resend, submit
 from webapp.text import clean, tidy
 from webapp.views.runs.presenters import run_path
-from webapp.views.runs.submission import key_of, tell_how_it_went
+from webapp.views.runs.submission import flash_submission, idempotency_key
 
 blueprint = Blueprint("actions", __name__)
 
@@ -32,7 +32,7 @@ def to_run(task_id: str) -> Response:
 def send() -> Response:
     """Try once more to send a run that waits or could not be sent, then show it."""
     task_id = tidy(request.form.get("task_id")) or ""
-    launched = send_again(current_app, task_id)
+    launched = resend(current_app, task_id)
     if launched is None:
         flash("There was nothing to send: the run is on its way or is not known.", "wait")
     elif launched.error or launched.unsendable:
@@ -52,7 +52,7 @@ def cancel() -> Response:
             flash("The run was cancelled before it was sent.", "ok")
         else:
             flash("The workers are told. This page shows when one has answered and when the run has ended.", "wait")
-    except NotAllowedError as fault:
+    except ActionNotAllowedError as fault:
         flash(str(fault), "bad")
     return to_run(task_id)
 
@@ -65,19 +65,19 @@ def again() -> Response:
         row = queries.run_by_id(connection, task_id)
         if row is None:
             abort(404)
-        options = options_again(current_app, connection, [row])[0]
+        options = retry_options(current_app, connection, [row])[0]
     try:
-        args, kwargs = exact_call(row)
-        launched = launch(
-            current_app, row.name, args, kwargs, key_of(request.form.get("key")), options, retry_of=task_id
+        args, kwargs = original_call(row)
+        launched = submit(
+            current_app, row.name, args, kwargs, idempotency_key(request.form.get("key")), options, retry_of=task_id
         )
-    except (NotAllowedError, RefusedError) as fault:
+    except (ActionNotAllowedError, InvalidArgumentsError) as fault:
         if not row.name:
             flash(str(fault), "bad")
             return to_run(task_id)
         # The form says why, field by field.
         return redirect(f"{url_for('tasks.form')}?{urlencode({'name': row.name, 'from': task_id})}", 303)
-    tell_how_it_went(launched)
+    flash_submission(launched)
     return to_run(launched.task_id)
 
 
@@ -88,7 +88,7 @@ def give_back() -> Response:
     try:
         give_back_by_hand(current_app, task_id)
         flash("The message is in its queue again; the next worker that takes it runs it.", "ok")
-    except NotAllowedError as fault:
+    except ActionNotAllowedError as fault:
         flash(str(fault), "bad")
     except BrokerError as fault:
         flash(f"The broker did not answer: {fault}", "bad")

@@ -16,7 +16,7 @@ from webapp import formatting
 from webapp.actions.retry import executions, related
 from webapp.history import workflow
 from webapp.history.models import Cancel
-from webapp.history.queries import Environment, pool_of
+from webapp.history.queries import SystemStatus, pool_of
 from webapp.runs.actions import allowed, may_give_back
 from webapp.runs.states import DOUBTS, is_settled
 from webapp.views.runs import presenters
@@ -31,7 +31,7 @@ class Unknown(str):
     __slots__ = ()
 
 
-def run_region(connection: Connection, row: Row[Any], around: Environment, celery: Celery) -> dict[str, Any]:
+def run_region(connection: Connection, row: Row[Any], around: SystemStatus, celery: Celery) -> dict[str, Any]:
     """Return the template's context of one run."""
     pool = pool_of(connection, row.worker)
     version, any_live = workflow.version(connection, row)
@@ -61,7 +61,7 @@ def run_region(connection: Connection, row: Row[Any], around: Environment, celer
     }
 
 
-def run_version(around: Environment, changed: int) -> str:
+def run_version(around: SystemStatus, changed: int) -> str:
     """Return the version of one run's page, given the latest change of any run that it shows."""
     return f"{changed}{'r' if around.recorder_ok else 's'}"
 

@@ -18,7 +18,7 @@ from sqlalchemy import Row
 from webapp import formatting
 from webapp.extensions import db
 from webapp.search import pages
-from webapp.search.planner import plan_of
+from webapp.search.planner import build_plan
 from webapp.search.query import Filter
 from webapp.views.errors import page
 from webapp.views.runs import presenters
@@ -60,7 +60,7 @@ def init_app(app: Flask) -> None:
 def _download(lines: Callable[[Rows], Iterator[str]], mimetype: str, name: str) -> Response | tuple[str, int]:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
-        unknown = plan_of(connection, wanted, time.time()).problems
+        unknown = build_plan(connection, wanted, time.time()).problems
     if problems := [*(text for _, text in wanted.problems), *unknown]:
         # Nobody sees beside a file that a condition was left out.
         return page(422, text=problems[0]), 422

@@ -30,7 +30,7 @@ def unchanged() -> Response:
 def runs() -> bytes | Response:
     """Answer the list's region when it has changed since version ``v``."""
     last = request.args.get("v", "")
-    around = cache.environment(at_least=list.version_of(last))
+    around = cache.system_status(at_least=list.version_of(last))
     if last.partition("-")[0] == list.stamp(around):
         return unchanged()
     wanted = Filter.parse(request.args)
@@ -48,7 +48,7 @@ def runs() -> bytes | Response:
 @blueprint.get("/run")
 def run() -> str | Response:
     """Answer one run's region when it has changed since version ``v``."""
-    around = cache.environment()
+    around = cache.system_status()
     with db.engine.connect() as connection:
         row = queries.run_by_id(connection, clean(request.args.get("task_id", "")))
         if row is None:

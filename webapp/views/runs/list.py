@@ -12,13 +12,13 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from webapp import formatting
-from webapp.errors import TooSlowError
-from webapp.history.queries import Environment
+from webapp.errors import SearchTimeoutError
+from webapp.history.queries import SystemStatus
 from webapp.runs.states import GROUPS, LIVE, look
 from webapp.search import counts, pages
 from webapp.search.counts import COUNT_CAP
 from webapp.search.pages import NEW_CAP, Page
-from webapp.search.planner import Plan, plan_of
+from webapp.search.planner import SearchPlan, build_plan
 from webapp.search.query import Filter
 from webapp.search.timeout import time_limit
 from webapp.views import cache
@@ -26,7 +26,7 @@ from webapp.views.numbers import ids
 from webapp.views.runs import rows
 
 
-def stamp(around: Environment) -> str:
+def stamp(around: SystemStatus) -> str:
     """Return what makes an unchanged poll cheap: equal stamps mean that nothing at all has changed."""
     return f"{around.version}{'r' if around.recorder_ok else 's'}"
 
@@ -37,7 +37,7 @@ def version_of(last: str) -> int:
     return next(iter(ids([digits])), 0)
 
 
-def list_region(connection: Connection, wanted: Filter, around: Environment) -> dict[str, Any]:
+def list_region(connection: Connection, wanted: Filter, around: SystemStatus) -> dict[str, Any]:
     """Return the template's context of the list.
 
     A page that is shown first fixes its ``top``: what comes later is counted, not pushed in above the rows that a
@@ -46,18 +46,18 @@ def list_region(connection: Connection, wanted: Filter, around: Environment) -> 
     base = url_for("pages.index")
     too_slow = ""
     found, totals, fresh, top = Page(), dict.fromkeys(range(4), (0, False)), 0, wanted.top
-    plan = Plan()
+    plan = SearchPlan()
     try:
         with time_limit(connection, current_app.config["QUERY_SECONDS"]):
-            plan = plan_of(connection, wanted, time.time())
-            found = pages.page(connection, wanted, plan=plan)
-            totals = counts.counts(connection, wanted, cache.many(wanted), plan, found.live)
-            cache.note_many(wanted, totals)
+            plan = build_plan(connection, wanted, time.time())
+            found = pages.fetch_page(connection, wanted, plan=plan)
+            totals = counts.counts(connection, wanted, cache.capped_phases(wanted), plan, found.live)
+            cache.note_capped_phases(wanted, totals)
             if top is None and not wanted.cursor and found.keys:
                 top = pages.newest_id(connection)
             elif top is not None and not wanted.cursor:
                 fresh = pages.newer_than(connection, wanted, top)
-    except TooSlowError as fault:
+    except SearchTimeoutError as fault:
         too_slow = str(fault)
     seen = _checksum(around, found, totals, fresh)
     live = any(key.phase == LIVE for key in found.keys) or (not wanted.cursor and totals[LIVE][0] > 0)
@@ -92,7 +92,7 @@ def can_wait() -> bool:
     return bool(request.environ.get("wsgi.multithread")) and current_app.config["WEB_THREADS"] > 1
 
 
-def _checksum(around: Environment, found: Page, totals: dict[int, tuple[int, bool]], fresh: int) -> str:
+def _checksum(around: SystemStatus, found: Page, totals: dict[int, tuple[int, bool]], fresh: int) -> str:
     """Return a checksum of what a list shows: which runs in which version, the counts and the state of the parts."""
     shown = [(key.id, key.changed) for key in found.keys]
     vitals = (around.recorder_ok, around.broker_ok, around.workers, around.dead_letters, around.gaps)
@@ -103,7 +103,7 @@ def _whole(wanted: Filter) -> dict[str, str]:
     return wanted.to_params(before="", after="", top="", sort="")
 
 
-def _matching(wanted: Filter, plan: Plan, totals: dict[int, tuple[int, bool]]) -> str:
+def _matching(wanted: Filter, plan: SearchPlan, totals: dict[int, tuple[int, bool]]) -> str:
     """Return how many runs the filter finds, as far as they were counted."""
     if wanted.state and wanted.state.lower() not in GROUPS:
         return ""

@@ -58,7 +58,7 @@ def _events(since: str) -> Iterator[str]:
     while (now := time.monotonic()) < end:
         try:
             with engine.connect() as connection:
-                stamp = list.stamp(queries.environment(connection))
+                stamp = list.stamp(queries.system_status(connection))
         except SQLAlchemyError as fault:
             # The browser connects anew by itself, as it does when the server goes away.
             log.error("The database failed: %s", told(fault))

@@ -10,20 +10,20 @@ from werkzeug.wrappers import Response
 
 from webapp.catalog.tasks import knows
 from webapp.celery_app import celery_of
-from webapp.errors import RefusedError
+from webapp.errors import InvalidArgumentsError
 from webapp.extensions import db
 from webapp.forms.fields import Form, form_of
 from webapp.forms.parse import read
 from webapp.history import queries
-from webapp.history.facets import offered
-from webapp.outbox.submit import launch
+from webapp.history.facets import facets
+from webapp.outbox.submit import submit
 from webapp.search.query import SORTS, SPANS, Filter
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views.connection import reading
 from webapp.views.runs import list
 from webapp.views.runs.detail import Unknown, run_region
-from webapp.views.runs.submission import key_of, tell_how_it_went
+from webapp.views.runs.submission import flash_submission, idempotency_key
 from webapp.worker.describe import schema_of
 
 blueprint = Blueprint("pages", __name__)
@@ -40,8 +40,8 @@ def index() -> str:
 def _render_index(form: Form, problem: str = "") -> str:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
-        region = list.list_region(connection, wanted, queries.environment(connection))
-        names = offered(connection)
+        region = list.list_region(connection, wanted, queries.system_status(connection))
+        names = facets(connection)
         with_form = knows(connection, celery_of(current_app), divide.name)
     return render_template(
         "runs/index.html",
@@ -74,10 +74,10 @@ def start() -> Response | tuple[str, int]:
     if not reading.ok:
         return _render_index(reading.form, " ".join(reading.errors)), 422
     try:
-        launched = launch(current_app, divide.name, reading.args, task_id=key_of(request.form.get("key")))
-    except RefusedError as fault:
+        launched = submit(current_app, divide.name, reading.args, task_id=idempotency_key(request.form.get("key")))
+    except InvalidArgumentsError as fault:
         return _render_index(reading.form, str(fault)), 422
-    tell_how_it_went(launched)
+    flash_submission(launched)
     return redirect(url_for("pages.index"), 303)
 
 
@@ -90,5 +90,5 @@ def run(task_id: str | None) -> str:
         row = queries.run_by_id(connection, clean(wanted))
         if row is None:
             abort(404, Unknown(wanted[:NAME_MAX]))
-        context = run_region(connection, row, queries.environment(connection), celery_of(current_app))
+        context = run_region(connection, row, queries.system_status(connection), celery_of(current_app))
     return render_template("runs/show.html", **context)

@@ -192,12 +192,12 @@ def time_left(row: Row[Any], now: float) -> float | None:
 
 def waited(row: Row[Any]) -> float | None:
     """Return seconds from sending to the first start, or None while nobody knows."""
-    return durations.waited(row.sent_at, row.created_at, row.started_at)
+    return durations.wait_time(row.sent_at, row.created_at, row.started_at)
 
 
 def ran(row: Row[Any]) -> float | None:
     """Return seconds that a run took which has ended, or None for one that has not, or not that anybody knows."""
-    return None if row.state in DOUBTS else durations.ran(row.phase, row.state_at, row.started_at, row.runtime)
+    return None if row.state in DOUBTS else durations.run_time(row.phase, row.state_at, row.started_at, row.runtime)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import uuid
 
 from flask import flash
 
-from webapp.outbox.submit import Launched
+from webapp.outbox.submit import Submission
 
 
-def key_of(text: str | None) -> str | None:
+def idempotency_key(text: str | None) -> str | None:
     """Return a form's key as the run's task id, so that a double click is one run."""
     try:
         return str(uuid.UUID(text or ""))
@@ -17,7 +17,7 @@ def key_of(text: str | None) -> str | None:
         return None
 
 
-def tell_how_it_went(launched: Launched) -> None:
+def flash_submission(launched: Submission) -> None:
     """Say so where the broker did not take the message."""
     if launched.unsendable:
         flash(f"The run is kept, but it cannot be sent: {launched.unsendable}", "bad")

@@ -10,19 +10,19 @@ from typing import Any, Final
 from flask import abort, current_app, render_template, request
 from sqlalchemy import Connection
 
-from webapp.actions.retry import exact_call, options_again
+from webapp.actions.retry import original_call, retry_options
 from webapp.broker.redis_keys import check_queue
 from webapp.catalog.presets import presets_of
 from webapp.catalog.tasks import KnownTask, known_tasks, queue_for, recent_calls, schema_for
 from webapp.celery_app import celery_of, publisher_of
-from webapp.errors import NotAllowedError, RefusedError
+from webapp.errors import ActionNotAllowedError, InvalidArgumentsError
 from webapp.formatting import short_name
 from webapp.forms.calls import fill, raw_of, read_raw
 from webapp.forms.fields import Field, Form, form_of
-from webapp.forms.parse import Reading, read
+from webapp.forms.parse import BoundForm, read
 from webapp.forms.preview import preview
 from webapp.history import queries
-from webapp.history.facets import offered
+from webapp.history.facets import facets
 from webapp.outbox.options import Options, read_options
 from webapp.search.query import known_zone, zone_of
 from webapp.text import NAME_MAX, clean
@@ -58,27 +58,27 @@ def filled_from(connection: Connection, empty: Form, task_id: str) -> tuple[Form
     row = queries.run_by_id(connection, task_id)
     if row is None:
         return empty, ["The run is not known any more."], NO_CALL, Options()
-    kept = options_again(current_app, connection, [row])[0]
+    kept = retry_options(current_app, connection, [row])[0]
     options = Options({name: str(kept[name]) for name in kept})
     try:
-        args, kwargs = exact_call(row)
-    except NotAllowedError as fault:
+        args, kwargs = original_call(row)
+    except ActionNotAllowedError as fault:
         return empty, [f"{fault} It reads {row.args or 'nothing'} {row.kwargs or ''}".strip()], NO_CALL, options
     filled = fill(empty, args, kwargs, zone())
     return filled.form, filled.problems, raw_of(args, kwargs), options
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class SubmittedForm:
     """What somebody typed into the form of a task, as fields or as JSON, and what it means."""
 
     task: KnownTask
-    reading: Reading
+    reading: BoundForm
     options: Options
     as_raw: bool
 
     @classmethod
-    def read(cls) -> Typed:
+    def read(cls) -> SubmittedForm:
         """Read the form that was sent."""
         sent = request.form
         with reading() as connection:
@@ -87,7 +87,7 @@ class Typed:
         if sent.get("mode") != "raw":
             return cls(task, read(empty, sent.to_dict(flat=False), zone()), options, False)
         args, kwargs, errors = read_raw(sent.get("raw", ""), empty, zone())
-        return cls(task, Reading(args, kwargs, empty, errors), options, True)
+        return cls(task, BoundForm(args, kwargs, empty, errors), options, True)
 
     @property
     def ok(self) -> bool:
@@ -118,11 +118,11 @@ class Typed:
         """Whether there are values to be shown in another way, though some may be missing."""
         if self.as_raw:
             return not read_raw(request.form.get("raw", ""), Form(reason="any call"))[2]
-        return not self.reading.errors and not calmed(self.reading.form).wrong
+        return not self.reading.errors and not without_missing_errors(self.reading.form).wrong
 
     def checked(self) -> str:
         """Show what is wrong so far, and the call as soon as there is one, to somebody who is still typing."""
-        shown = calmed(self.reading.form)
+        shown = without_missing_errors(self.reading.form)
         tops = zip(self.reading.form.fields, shown.fields, strict=True)
         missing = [item.label for item, calm in tops if item.error and not calm.error]
         # Only what JSON says is never half typed: its reader has paused.
@@ -145,13 +145,13 @@ def draw(
 ) -> str:
     """Return the page of a task's form, or only the part of it that is to be sent."""
     context: dict[str, Any] = {
-        "around": queries.environment(connection),
+        "around": queries.system_status(connection),
         "task": task,
         "short_name": short_name(task.name),
         "form": shown,
         "mode": "raw" if shown.raw_only else mode or "fields",
         "queue": queue_for(current_app, task),
-        "queues": offered(connection)["queue"],
+        "queues": facets(connection)["queue"],
         "key": uuid.uuid4(),
         "from_run": request.values.get("from", ""),
         "zone": known_zone(request.values.get("zone", "")),
@@ -184,12 +184,12 @@ def refuse_taken_queue(options: Options) -> Options:
     """Say beside the field that a queue's name belongs to something else in the broker."""
     try:
         check_queue(publisher_of(current_app), options.typed.get("queue", ""))
-    except RefusedError as fault:
+    except InvalidArgumentsError as fault:
         options.errors["queue"] = str(fault)
     return options
 
 
-def calmed(shown: Form) -> Form:
+def without_missing_errors(shown: Form) -> Form:
     """Return a form that was opened by a link: what the link left out is no fault of its reader yet."""
 
     def calm(item: Field) -> Field:

@@ -10,20 +10,20 @@ from werkzeug.wrappers import Response
 from webapp.catalog.presets import remove, save
 from webapp.catalog.tasks import known_tasks, queue_for, summaries
 from webapp.celery_app import celery_of
-from webapp.errors import RefusedError
+from webapp.errors import InvalidArgumentsError
 from webapp.extensions import db
 from webapp.formatting import short_name
 from webapp.forms.parse import read
 from webapp.history import queries
 from webapp.outbox.options import Options, read_options
-from webapp.outbox.submit import launch
+from webapp.outbox.submit import submit
 from webapp.text import clean, tidy
 from webapp.views.connection import reading
 from webapp.views.runs.presenters import run_path
-from webapp.views.runs.submission import key_of, tell_how_it_went
+from webapp.views.runs.submission import flash_submission, idempotency_key
 from webapp.views.tasks import form as task_form
 from webapp.views.tasks import statistics
-from webapp.views.tasks.form import Typed
+from webapp.views.tasks.form import SubmittedForm
 
 blueprint = Blueprint("tasks", __name__)
 
@@ -33,7 +33,7 @@ def index() -> str:
     """Show every task that can be run."""
     celery = celery_of(current_app)
     with reading() as connection:
-        around = queries.environment(connection)
+        around = queries.system_status(connection)
         tasks = known_tasks(connection, celery)
         lately = statistics.lately(connection, tasks)
         about = summaries(connection, celery, tasks.values())
@@ -62,7 +62,9 @@ def form() -> str:
         elif source := request.args.get("from"):
             shown, problems, raw, options = task_form.filled_from(connection, empty, clean(source))
         elif any(name.startswith(("p.", "s.")) for name in request.args):
-            shown = task_form.calmed(read(empty, request.args.to_dict(flat=False), task_form.zone()).form)
+            shown = task_form.without_missing_errors(
+                read(empty, request.args.to_dict(flat=False), task_form.zone()).form
+            )
         linked = read_options(request.args, datetime.now(UTC), task_form.zone())
         options.typed |= {name: text for name, text in linked.typed.items() if text}
         options.errors = linked.errors
@@ -73,7 +75,7 @@ def form() -> str:
 @blueprint.post("/task")
 def start() -> Response | tuple[str, int] | str:
     """Start a run from the form; or only check it, keep it as a preset, or show the same call in another way."""
-    typed, show = Typed.read(), request.form.get("show", "")
+    typed, show = SubmittedForm.read(), request.form.get("show", "")
     if show == "check":
         return typed.checked()
     # Whoever presses Enter in the name of a preset presses neither button.
@@ -85,25 +87,25 @@ def start() -> Response | tuple[str, int] | str:
     return _launch(typed) if typed.ok else typed.again()
 
 
-def _launch(typed: Typed) -> Response | tuple[str, int]:
+def _launch(typed: SubmittedForm) -> Response | tuple[str, int]:
     sent, options = request.form, typed.options
     name, args, kwargs = typed.task.name, typed.reading.args, typed.reading.kwargs
     about = {"note": options.note or None, "retry_of": tidy(sent.get("from")) or None}
     try:
-        launched = launch(current_app, name, args, kwargs, key_of(sent.get("key")), options.values, **about)
-    except RefusedError as fault:
+        launched = submit(current_app, name, args, kwargs, idempotency_key(sent.get("key")), options.values, **about)
+    except InvalidArgumentsError as fault:
         return typed.again(str(fault))
-    tell_how_it_went(launched)
+    flash_submission(launched)
     return redirect(url_for("pages.index") + run_path(launched.task_id), 303)
 
 
-def _save(typed: Typed) -> Response | tuple[str, int]:
+def _save(typed: SubmittedForm) -> Response | tuple[str, int]:
     """Keep what was typed as a preset, and show the form filled by it."""
     label, task = clean(request.form.get("preset", "")), typed.task.name
     try:
         with db.engine.begin() as connection:
             number = save(connection, task, label, typed.reading.args, typed.reading.kwargs)
-    except RefusedError as fault:
+    except InvalidArgumentsError as fault:
         return typed.again(str(fault))
     flash("The preset was saved.", "ok")
     return redirect(url_for("tasks.form", name=task, preset=number), 303)

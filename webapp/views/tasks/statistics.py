@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 from webapp.history.queries import runs
 from webapp.runs.ids import first_id
 from webapp.runs.states import FAILURE
-from webapp.search.pages import page
+from webapp.search.pages import fetch_page
 from webapp.search.query import Filter
 from webapp.views.runs.presenters import Moment, run_path
 
@@ -51,7 +51,7 @@ def lately(connection: Connection, names: Iterable[str]) -> dict[str, Lately]:
     counted = {row.name: row for row in connection.execute(_COUNTS, values)}
     last = {name: row.last for name, row in counted.items()}
     for name in [name for name in names if name not in counted][:SOUGHT]:
-        last.update((name, key.id) for key in page(connection, Filter.parse({"task": name}), 1).keys)
+        last.update((name, key.id) for key in fetch_page(connection, Filter.parse({"task": name}), 1).keys)
     found = {}
     columns = (runs.c.name, runs.c.task_id, runs.c.created_at)
     for row in connection.execute(select(*columns).where(runs.c.id.in_(last.values()))):
