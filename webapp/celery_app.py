@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from celery import Celery, Task, signals
@@ -12,6 +12,7 @@ from celery.app.defaults import DEFAULTS
 
 from webapp.config import CELERY_PREFIX
 from webapp.runs.arguments import check_arguments
+from webapp.services import provide, services_of
 from webapp.worker.describe import schema_of
 from webapp.worker.events import LIMIT_OPTION, StreamEvents
 from webapp.worker.lease import hold
@@ -35,10 +36,10 @@ def addresses_of(celery: Celery) -> dict[str, Any]:
 def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     """Build, register and return the Celery instance of a Flask app, or register the one that is given.
 
-    ``app.extensions["celery"]`` is the ordinary instance; ``app.extensions["publisher"]`` publishes the same
-    messages without a result backend, which halves the cost of a publish and lets it fail within seconds.
+    ``app.extensions["celery"]`` is the ordinary instance, as in Flask's documentation. The publisher of the services
+    publishes the same messages without a result backend, which halves the cost of a publish and lets it fail within
+    seconds.
     """
-
     describe_tasks()
     if given is not None:
         app.extensions["celery"] = given
@@ -46,7 +47,7 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
         # By their names of today: a Django site has them under others besides, which must not be mixed.
         settings = {name: given.conf[name] for name, default in DEFAULTS.items() if given.conf[name] != default}
         publisher.conf.update(settings)
-        app.extensions["publisher"] = _hasty(publisher)
+        provide(app, given, _hasty(publisher))
         return given
 
     class ContextTask(Task):  # type: ignore[misc]  # Celery carries no type hints
@@ -73,7 +74,7 @@ def init_celery(app: Flask, given: Celery | None = None) -> Celery:
     app.extensions["celery"] = celery
     publisher = _publisher()
     publisher.config_from_object(_options(app))
-    app.extensions["publisher"] = _hasty(publisher)
+    provide(app, celery, _hasty(publisher))
     signals.worker_init.connect(hold, weak=False)
     signals.worker_process_init.connect(_forget_connections(app), weak=False)
     return celery
@@ -143,9 +144,9 @@ def is_ours(celery: Celery) -> bool:
 
 def celery_of(app: Flask) -> Celery:
     """Return the Celery instance of a Flask app."""
-    return cast("Celery", app.extensions["celery"])
+    return services_of(app).celery
 
 
 def publisher_of(app: Flask) -> Celery:
     """Return the producer of a Flask app that has no result backend and gives up within seconds."""
-    return cast("Celery", app.extensions["publisher"])
+    return services_of(app).publisher

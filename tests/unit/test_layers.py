@@ -11,8 +11,9 @@ import pytest
 from tests.support import ROOT
 
 ORDER = (
-    "errors text instance postgresql → runs → forms broker → formatting → config extensions → history → worker →"
-    " celery_app → tasks → search → outbox → actions → catalog → recorder views → cli → security gunicorn_worker"
+    "errors text instance postgresql → runs → forms broker → formatting → config extensions → history → services →"
+    " worker → celery_app → tasks → search → outbox → actions → catalog →"
+    " recorder views → cli → security gunicorn_worker"
 )
 """Packages and modules of ``webapp/``, each above those that it may import; what shares a step is independent."""
 STEPS = [step.split() for step in ORDER.split("→")]

@@ -13,7 +13,6 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
-from webapp.broker.circuit_breaker import breaker_of
 from webapp.broker.revoked import mark_revoked
 from webapp.celery_app import publisher_of
 from webapp.errors import ActionNotAllowedError
@@ -23,6 +22,7 @@ from webapp.history.facets import FacetRecorder
 from webapp.history.queries import bump, cancels, pool_of, runs
 from webapp.runs.actions import CANCEL, TERMINATE, allowed
 from webapp.runs.states import DOUBTS, OTHER, UNSENT
+from webapp.services import services_of
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def request(
 
 def broadcast_revoke(app: Flask, task_ids: Collection[str], terminate: bool) -> None:
     """Tell all workers at once, without waiting for an answer; should that fail, the recorder tells them."""
-    publisher, breaker = publisher_of(app), breaker_of(app)
+    publisher, breaker = publisher_of(app), services_of(app).circuit_breaker
     if not breaker.allow():
         return
     try:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from flask import Flask
+    pass
 
 FIRST_PAUSE: Final = 3.0
 LONGEST_PAUSE: Final = 30.0
@@ -47,9 +47,3 @@ class CircuitBreaker:
         if self.error is not None:
             with self._lock:
                 self.error = None
-
-
-def breaker_of(app: Flask) -> CircuitBreaker:
-    """Return the breaker of this process."""
-    breaker: CircuitBreaker = app.extensions.setdefault("breaker", CircuitBreaker())
-    return breaker

@@ -14,18 +14,17 @@ from flask import Flask
 from sqlalchemy import Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from webapp.broker.circuit_breaker import breaker_of
 from webapp.broker.redis_keys import check_queue
 from webapp.celery_app import celery_of, publisher_of
 from webapp.errors import BrokerError, InvalidArgumentsError, UnexplainedError
 from webapp.extensions import db
 from webapp.forms.json_schema import ValidationError
 from webapp.forms.json_values import untagged
-from webapp.history.facets import FacetRecorder
 from webapp.history.queries import bump, database_time, runs
 from webapp.outbox.destinations import with_queue
 from webapp.outbox.relay import Message, delivered_before, new_row, queue_of, send, take
 from webapp.runs.arguments import check_arguments, exact_json
+from webapp.services import services_of
 from webapp.text import NAME_MAX
 
 SAME_SECONDS: Final = 30.0
@@ -68,7 +67,7 @@ def submit(
     exact = (exact_json(args), exact_json(kwargs or {}))
     asked = exact_json(options) if options else None
     message = Message(task_id or str(uuid.uuid4()), name, *exact, attempts=1, options=asked)
-    breaker = breaker_of(app)
+    breaker = services_of(app).circuit_breaker
     held = None if breaker.allow() else breaker.error or "the broker was away a moment ago"
     known = _insert(app, message, held, about)
     if known is not None:
@@ -90,9 +89,9 @@ def _send(app: Flask, message: Message, there: Collection[str] = ()) -> Submissi
         fault = send(app, db.engine, message, there)
     except BrokerError as broker_fault:
         if not isinstance(broker_fault, UnexplainedError):
-            breaker_of(app).record_failure(str(broker_fault))
+            services_of(app).circuit_breaker.record_failure(str(broker_fault))
         return Submission(message.task_id, str(broker_fault))
-    breaker_of(app).record_success()
+    services_of(app).circuit_breaker.record_success()
     return Submission(message.task_id, unsendable=fault)
 
 
@@ -156,8 +155,9 @@ def _insert(app: Flask, message: Message, held: str | None, about: dict[str, str
                 values = new_row(app, message, time.time(), held, lease_from=database_time(connection)) | about
                 connection.execute(_INSERT, {**values, "changed": bump(connection)})
                 # The list can be filtered by a new task at once, and its form offers these arguments.
-                known: FacetRecorder = app.extensions.setdefault("known", FacetRecorder())
-                known.note(connection, {("PENDING", message.name, None, values["queue"])}, time.time())
+                services_of(app).facets.note(
+                    connection, {("PENDING", message.name, None, values["queue"])}, time.time()
+                )
             return None
         except IntegrityError:
             with db.engine.connect() as connection:

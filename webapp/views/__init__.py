@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def register_views(app: Flask) -> None:
     """Register every blueprint and error handler."""
     from webapp import formatting
-    from webapp.views import assets, bulk, cache, errors, health, numbers, recording
-    from webapp.views.runs import actions, export, fragments, live, pages, presenters, rows
+    from webapp.views import assets, bulk, errors, health, numbers, recording
+    from webapp.views.runs import actions, export, fragments, live, pages, presenters
     from webapp.views.tasks import pages as tasks_pages
 
     app.url_map.converters["int"] = numbers.IdConverter
@@ -24,5 +24,5 @@ def register_views(app: Flask) -> None:
         "short_name": formatting.short_name,
         "duration": formatting.duration,
     }
-    for module in (assets, rows, cache, live, export, errors):
-        module.init_app(app)
+    assets.init_app(app)
+    errors.init_app(app)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from flask import Flask, current_app, render_template
+from flask import current_app, render_template
 
 from webapp.extensions import db
 from webapp.history import queries
 from webapp.history.queries import SystemStatus
 from webapp.search.counts import COUNT_CAP
 from webapp.search.query import Filter
+from webapp.services import services_of
 
 FRESH: Final = 0.05
 """Seconds for which the state of the environment is not asked for again, however many pages poll."""
-KEPT: Final = 64
-"""Regions kept by each process, some 30 KB each."""
-STILL_MANY: Final = 60.0
-"""Seconds for which a count that went beyond its cap is taken to do so still; only pruning could change it."""
 
 
 @dataclass(slots=True)
@@ -36,65 +33,51 @@ class Region:
         return self.html
 
 
-@dataclass(slots=True)
-class RenderCache:
-    """The process's store. Threads may do the same work twice; none waits for another."""
-
-    environment: SystemStatus | None = None
-    asked_at: float = 0.0
-    regions: dict[Hashable, Region] = field(default_factory=dict)
-    many: dict[Hashable, tuple[float, frozenset[int]]] = field(default_factory=dict)
-
-
-def init_app(app: Flask) -> None:
-    """Give the app its store."""
-    app.extensions["drawn"] = RenderCache()
-
-
 def system_status(at_least: int = 0) -> SystemStatus:
     """Return the state of the parts, at most ``FRESH`` seconds old and of no version before ``at_least``.
 
     A page that another process has already told of a newer version is thus never led back to an older one.
     """
-    store: RenderCache = current_app.extensions["drawn"]
+    cached = services_of(current_app).rendered
     now = time.monotonic()
-    known = store.environment
-    if known is None or known.version < at_least or now - store.asked_at > FRESH:
+    status = cached.status
+    if status is None or status.version < at_least or now - cached.status_at > FRESH:
         with db.engine.connect() as connection:
-            known = store.environment = queries.system_status(connection)
-        store.asked_at = now
-    return known
+            status = cached.status = queries.system_status(connection)
+        cached.status_at = now
+    return status
 
 
 def region(key: Hashable, make: Callable[[], dict[str, Any]]) -> Region:
-    """Return the region that goes by ``key``, made at most once while it is among the last ``KEPT``.
+    """Return the region that goes by ``key``, made at most once while it is among the last ones.
 
     The key must hold everything that the region depends on, the version of the table first of all.
     """
-    store: RenderCache = current_app.extensions["drawn"]
-    known = store.regions.get(key)
-    if known is None:
-        known = store.regions[key] = Region(make())
-        for old in list(store.regions)[: max(len(store.regions) - KEPT, 0)]:
-            store.regions.pop(old, None)
-    return known
+    cached = services_of(current_app).rendered
+    with cached.lock:
+        made: Region | None = cached.regions.get(key)
+    if made is None:
+        made = Region(make())
+        with cached.lock:
+            cached.regions[key] = made
+    return made
 
 
 def capped_phases(wanted: Filter) -> frozenset[int]:
     """Return the phases of which a filter has lately been seen to have more runs than are counted."""
-    store: RenderCache = current_app.extensions["drawn"]
-    until, phases = store.many.get(_counted(wanted), (0.0, frozenset()))
-    return phases if time.monotonic() < until else frozenset()
+    cached = services_of(current_app).rendered
+    with cached.lock:
+        return cached.capped.get(_counted(wanted), frozenset())
 
 
 def note_capped_phases(wanted: Filter, totals: dict[int, tuple[int, bool]]) -> None:
     """Note which phases went beyond the cap."""
-    store: RenderCache = current_app.extensions["drawn"]
     if not capped_phases(wanted):
-        phases = frozenset(number for number, (count, more) in totals.items() if more and count == COUNT_CAP)
-        store.many[_counted(wanted)] = (time.monotonic() + STILL_MANY, phases)
-        for old in list(store.many)[: max(len(store.many) - KEPT, 0)]:
-            store.many.pop(old, None)
+        cached = services_of(current_app).rendered
+        with cached.lock:
+            cached.capped[_counted(wanted)] = frozenset(
+                phase for phase, (count, more) in totals.items() if more and count == COUNT_CAP
+            )
 
 
 def _counted(wanted: Filter) -> Hashable:

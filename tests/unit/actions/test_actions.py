@@ -13,7 +13,6 @@ from sqlalchemy import select, update
 
 from tests.unit.history.plans import scans
 from webapp.actions.cancel import NEVER_SENT, NOT_SENT, cancel
-from webapp.broker.circuit_breaker import breaker_of
 from webapp.errors import ActionNotAllowedError
 from webapp.extensions import db
 from webapp.history.queries import cancels, run_by_id, runs
@@ -22,6 +21,7 @@ from webapp.outbox.submit import submit
 from webapp.recorder.event_facts import facts_of
 from webapp.runs.actions import AGAIN, CANCEL, SEND, TERMINATE, allowed
 from webapp.runs.states import phase
+from webapp.services import services_of
 from webapp.tasks import divide
 
 pytestmark = pytest.mark.database
@@ -94,7 +94,7 @@ def test_a_cancel_is_followed_where_a_failed_attempt_to_send_may_have_been_deliv
     app: Flask, tried: bool, followed: int
 ) -> None:
     if not tried:
-        breaker_of(app).record_failure("away")
+        services_of(app).circuit_breaker.record_failure("away")
     task_id = submit(app, divide.name, [1, 2]).task_id
     assert cancel(app, task_id) is True
     with db.engine.connect() as connection:

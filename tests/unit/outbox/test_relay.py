@@ -12,7 +12,6 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from webapp.broker.circuit_breaker import breaker_of
 from webapp.errors import BrokerError, InvalidArgumentsError, UnexplainedError, UnpublishableError
 from webapp.extensions import db
 from webapp.history.queries import changes, runs
@@ -20,6 +19,7 @@ from webapp.history.writer import write
 from webapp.outbox.relay import ATTEMPTS_MAX, LEASE, RETRY_MAX, claim, mark_held, mark_sent, relay, release
 from webapp.outbox.submit import Submission, submit
 from webapp.recorder.event_facts import facts_of
+from webapp.services import services_of
 
 pytestmark = pytest.mark.database
 
@@ -215,7 +215,7 @@ def test_a_form_sent_again_with_another_time_or_queue_is_a_run_of_its_own(app: F
 
 def test_before_workers_were_heard_only_what_was_never_tried_is_claimed(app: Flask) -> None:
     tried = accept(app)
-    breaker_of(app).record_failure("away")
+    services_of(app).circuit_breaker.record_failure("away")
     never = accept(app)
     assert [message.task_id for message in claim(db.engine, RETRY_MAX, first_only=True)] == [never]
     assert [message.task_id for message in claim(db.engine, RETRY_MAX)] == [tried]

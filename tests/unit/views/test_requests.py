@@ -17,6 +17,7 @@ from webapp.extensions import db
 from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.event_facts import facts_of
+from webapp.services import services_of
 
 pytestmark = pytest.mark.database
 
@@ -270,7 +271,7 @@ def test_open_answers_leave_half_of_the_threads_free(
     monkeypatch.setenv("WEB_THREADS", threads)
     app = new_app(tmp_path)
     with app.app_context():
-        client, taken = app.test_client(), app.extensions["changes"]
+        client, taken = app.test_client(), services_of(app).viewers
         for _ in range(places - 1):
             assert taken.acquire(blocking=False)
         # One that is answered gives its place back.

@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
+from flask import Blueprint, Response, current_app, request, stream_with_context
 from sqlalchemy import Row
 
 from webapp import formatting
@@ -20,6 +19,7 @@ from webapp.extensions import db
 from webapp.search import pages
 from webapp.search.planner import build_plan
 from webapp.search.query import Filter
+from webapp.services import services_of
 from webapp.views.errors import page
 from webapp.views.runs import presenters
 
@@ -52,11 +52,6 @@ def jsonl_file() -> Response | tuple[str, int]:
     return _download(_json_lines, "application/jsonl", "runs.jsonl")
 
 
-def init_app(app: Flask) -> None:
-    """Give the app its places for downloads: whoever reads one slowly holds a thread, so most are kept from it."""
-    app.extensions["downloads"] = threading.BoundedSemaphore(max(app.config["WEB_THREADS"] // 4, 1))
-
-
 def _download(lines: Callable[[Rows], Iterator[str]], mimetype: str, name: str) -> Response | tuple[str, int]:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
@@ -64,7 +59,7 @@ def _download(lines: Callable[[Rows], Iterator[str]], mimetype: str, name: str) 
     if problems := [*(text for _, text in wanted.problems), *unknown]:
         # Nobody sees beside a file that a condition was left out.
         return page(422, text=problems[0]), 422
-    places: threading.BoundedSemaphore = current_app.extensions["downloads"]
+    places = services_of(current_app).exports
     if not places.acquire(blocking=False):
         return page(503, title="Too many downloads at once", text="Others are being read. Try again in a minute."), 503
     rows = _rows(wanted)

@@ -15,7 +15,7 @@ from webapp.search.timeout import time_limit
 from webapp.text import clean
 from webapp.views import cache
 from webapp.views.connection import reading
-from webapp.views.runs import list
+from webapp.views.runs import list as runs_list
 from webapp.views.runs.detail import run_region, run_version
 
 blueprint = Blueprint("fragments", __name__, url_prefix="/fragments")
@@ -30,16 +30,16 @@ def unchanged() -> Response:
 def runs() -> bytes | Response:
     """Answer the list's region when it has changed since version ``v``."""
     last = request.args.get("v", "")
-    around = cache.system_status(at_least=list.version_of(last))
-    if last.partition("-")[0] == list.stamp(around):
+    around = cache.system_status(at_least=runs_list.version_of(last))
+    if last.partition("-")[0] == runs_list.stamp(around):
         return unchanged()
     wanted = Filter.parse(request.args)
 
     def make() -> dict[str, Any]:
         with db.engine.connect() as connection:
-            return list.list_region(connection, wanted, around)
+            return runs_list.list_region(connection, wanted, around)
 
-    region = cache.region((list.stamp(around), request.script_root, wanted), make)
+    region = cache.region((runs_list.stamp(around), request.script_root, wanted), make)
     if region.context["checksum"] == last.partition("-")[2]:
         return unchanged()
     return region.render("runs/_poll.html")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from typing import Final
 
-from flask import Blueprint, Flask, Response, current_app, request, stream_with_context
+from flask import Blueprint, Response, current_app, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.extensions import db
 from webapp.history import queries
+from webapp.services import services_of
 from webapp.views import cache
 from webapp.views.errors import told
-from webapp.views.runs import list
+from webapp.views.runs import list as runs_list
 
 blueprint = Blueprint("changes", __name__)
 
@@ -28,14 +28,6 @@ LAST: Final = 50.0
 """Seconds after which the browser is left to connect anew, so that a restart need not wait for it."""
 
 
-def init_app(app: Flask) -> None:
-    """Give the app its places for open answers: half of a process's threads, none where there is but one.
-
-    In somebody's site, whose server may have few, there are none unless WEB_THREADS says how many it has.
-    """
-    app.extensions["changes"] = threading.BoundedSemaphore(app.config["WEB_THREADS"] // 2)
-
-
 @blueprint.get("/changes")
 def stream() -> Response:
     """Answer server-sent events: one named ``change`` as soon as the stamp is not ``since``, then end.
@@ -43,8 +35,8 @@ def stream() -> Response:
     Each open answer holds a thread, so half of them stay free; when no place is left, 204 tells the browser to stop
     asking, and the page asks for itself every few seconds instead.
     """
-    places: threading.BoundedSemaphore = current_app.extensions["changes"]
-    if not (list.can_wait() and places.acquire(blocking=False)):
+    places = services_of(current_app).viewers
+    if not (runs_list.can_wait() and places.acquire(blocking=False)):
         return Response(status=204)
     answer = Response(stream_with_context(_events(request.args.get("since", ""))), mimetype="text/event-stream")
     answer.call_on_close(places.release)
@@ -58,7 +50,7 @@ def _events(since: str) -> Iterator[str]:
     while (now := time.monotonic()) < end:
         try:
             with engine.connect() as connection:
-                stamp = list.stamp(queries.system_status(connection))
+                stamp = runs_list.stamp(queries.system_status(connection))
         except SQLAlchemyError as fault:
             # The browser connects anew by itself, as it does when the server goes away.
             log.error("The database failed: %s", told(fault))

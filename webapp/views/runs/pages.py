@@ -21,7 +21,7 @@ from webapp.search.query import SORTS, SPANS, Filter
 from webapp.tasks import divide
 from webapp.text import NAME_MAX, clean
 from webapp.views.connection import reading
-from webapp.views.runs import list
+from webapp.views.runs import list as runs_list
 from webapp.views.runs.detail import Unknown, run_region
 from webapp.views.runs.submission import flash_submission, idempotency_key
 from webapp.worker.describe import schema_of
@@ -40,7 +40,7 @@ def index() -> str:
 def _render_index(form: Form, problem: str = "") -> str:
     wanted = Filter.parse(request.args)
     with db.engine.connect() as connection:
-        region = list.list_region(connection, wanted, queries.system_status(connection))
+        region = runs_list.list_region(connection, wanted, queries.system_status(connection))
         names = facets(connection)
         with_form = knows(connection, celery_of(current_app), divide.name)
     return render_template(
