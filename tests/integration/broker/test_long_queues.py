@@ -13,6 +13,7 @@ import redis
 from celery import Celery
 
 from tests.support import Stack
+from webapp.broker import redis as queues
 from webapp.broker import withdrawal
 from webapp.broker.redis import UNACKED, Memory, waiting
 from webapp.broker.withdrawal import EXPIRED, withdraw
@@ -231,7 +232,7 @@ def test_where_all_are_found_waiting_what_workers_hold_is_not_walked(broker: red
 def test_of_more_queues_than_anybody_has_the_first_are_read(
     broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis, "QUEUES_MAX", 2)
+    monkeypatch.setattr(queues, "QUEUES_MAX", 2)
     fill(broker, "celery", 1)
     found = waiting(app_at(broker), ["celery", "a", "b", "c"])
     assert (found.task_ids, set(found.unread)) == ({"celery-0"}, {"b", "c"})
