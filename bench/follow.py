@@ -14,25 +14,24 @@ from tests.support import Stack
 
 INTERVAL = 1.0
 """Seconds between two polls of a live page; see ``templates/_macros.html``."""
-ALLOWED = 0.4
+ALLOWED = 1.4
 TIMES = 25
 
 
 def measure() -> Iterator[Figure]:
-    """Yield the median time from submission to the first poll that shows SUCCESS, less the pause between polls."""
+    """Yield the median time from submission to the poll that shows SUCCESS, beside a plain client and one poll."""
     with site(Stack, "redis", "recorder", "worker", DIVIDE_SECONDS="0") as stack:
         client = Celery("floor", broker=stack.broker_url, backend=stack.broker_url)
         _floor(client)
         _seconds(stack)
         floor = median(_floor(client) for _ in range(TIMES))
         ours = median(_seconds(stack) for _ in range(TIMES))
-    yield Figure("submit to SUCCESS on a page, over the poll", ours - INTERVAL, ALLOWED, "s")
-    yield Figure("enqueue to result, the floor", floor * 1000, floor * 1000, "ms")
+    yield Figure("submit to SUCCESS on a page", ours * 1000, (floor + INTERVAL) * 1000, "ms", bar=ALLOWED)
 
 
 def _floor(client: Celery) -> float:
     begin = time.perf_counter()
-    client.send_task("webapp.tasks.divide", (1, 2)).get(timeout=30, interval=0.001)
+    client.send_task("webapp.tasks.divide", (1, 2), queue="vase").get(timeout=30, interval=0.001)
     return time.perf_counter() - begin
 
 
