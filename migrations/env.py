@@ -6,9 +6,14 @@ tables and migrations of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import context
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy import Connection, inspect, text
 
@@ -22,10 +27,7 @@ OLD_VERSIONS = ("0001", "0002", "0003", "0004")
 
 
 def adopt_old_names(connection: Connection) -> None:
-    """Rename the tables of a Vase that used names a site may need itself; nothing is copied, nothing is lost.
-
-    The version moves last, so what is interrupted goes on with the next start.
-    """
+    """Rename the tables of a Vase that used names a site may need itself; nothing is copied, nothing is lost."""
     tables = set(inspect(connection).get_table_names())
     if VERSION_TABLE in tables or OLD_VERSION_TABLE not in tables or not is_ours(connection, tables):
         return
@@ -51,24 +53,75 @@ def is_ours(connection: Connection, tables: set[str]) -> bool:
     }
 
 
+@contextmanager
+def in_one_piece(connection: Connection) -> Iterator[None]:
+    """Let everything be one transaction, so that what is killed in the middle can be begun again.
+
+    SQLite's driver would commit each statement that changes a table; PostgreSQL's, as it is used here, gives up where
+    an index takes long.
+    """
+    driver, on_sqlite = connection.connection.driver_connection, connection.dialect.name == "sqlite"
+    name = "isolation_level" if on_sqlite else "patience"
+    before = getattr(driver, name)
+    setattr(driver, name, None)
+    try:
+        if on_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    finally:
+        setattr(driver, name, before)
+
+
+def is_described(name: str | None, kind: str, parents: object) -> bool:
+    """Leave out what no model describes: a site's own tables, and the search index, which each database has its way."""
+    return kind != "table" or bool(name and name.startswith("vase_") and not name.startswith("vase_run_words"))
+
+
+def number_next(migration: MigrationContext, heads: object, directives: list[MigrationScript]) -> None:
+    """Number a new migration, as the others are; one in which nothing is to be done is not made."""
+    if getattr(context.config.cmd_opts, "autogenerate", False) and directives[0].upgrade_ops.is_empty():
+        directives.clear()
+    taken = [int(script.revision) for script in ScriptDirectory.from_config(context.config).walk_revisions()]
+    for directive in directives:
+        directive.rev_id = f"{max(taken, default=0) + 1:04}"
+
+
+def index_anew(connection: Connection) -> None:
+    """Index all runs with the words of today. Migrations only say that some are lacking: how runs are indexed changes.
+
+    Part of the same transaction, so that no version is noted whose runs cannot be found.
+    """
+    from webapp.history.index import index_everything
+
+    if ScriptDirectory.from_config(context.config).get_current_head() in context.get_context().get_current_heads():
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("INSERT INTO vase_run_words(vase_run_words) VALUES ('delete-all')")
+        else:
+            connection.exec_driver_sql("TRUNCATE vase_run_words")
+        index_everything(connection)
+
+
 database = current_app.extensions["migrate"].db
 file = database.engine.url.database if database.engine.dialect.name == "sqlite" else None
 if file and not file.startswith((":memory:", "file:")):
     # Nobody else makes it: a file that is missed was deleted.
     Path(file).touch(mode=0o600)
 
-with database.engine.begin() as connection:
+with database.engine.connect() as connection, in_one_piece(connection):
     adopt_old_names(connection)
-with database.engine.connect() as connection:
-    # An index of a large table takes as long as it takes.
-    if connection.dialect.name == "postgresql":
-        connection.connection.driver_connection.patience = None
     context.configure(
         connection=connection,
         target_metadata=database.metadata,
         render_as_batch=True,
+        transactional_ddl=True,
         version_table=VERSION_TABLE,
-        include_name=lambda name, kind, parents: kind != "table" or name.startswith("vase_"),
+        include_name=is_described,
+        process_revision_directives=number_next,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
+    if context.config.attributes.pop("search_index_lacks", False):
+        index_anew(connection)

@@ -67,9 +67,7 @@ def upgrade():
             f"FROM vase_task_runs WHERE {column} != '' GROUP BY {column}"
         )
     create_words()
-    from webapp.history.index import index_everything
-
-    index_everything(op.get_bind())
+    op.get_context().config.attributes["search_index_lacks"] = True
 
 
 def on_sqlite():

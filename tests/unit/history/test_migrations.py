@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import Column, MetaData, Table, insert, inspect, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    insert,
+    inspect,
+    select,
+)
 
+from tests.support import BIN, ROOT
 from webapp.extensions import db
 from webapp.history import index
 from webapp.history.queries import bump, runs
@@ -18,6 +40,12 @@ from webapp.search.pages import fetch_page
 from webapp.search.query import Filter
 
 pytestmark = pytest.mark.database
+
+VERSIONS = ROOT / "migrations" / "versions"
+SCRIPTS = ScriptDirectory(str(VERSIONS.parent))
+REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
+INDEXED_ANEW = "0004"
+"""The last migration that says that words are lacking, of texts longer than a hundred characters."""
 
 
 def test_the_migrations_build_what_the_models_describe(app: Flask) -> None:
@@ -149,3 +177,98 @@ def test_tables_and_versions_of_a_site_in_the_same_database_are_left_alone(app: 
             assert connection.exec_driver_sql(f"SELECT name FROM {name}").scalars().all() == ["site"]
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["0004"]
         assert bump(connection) == 1
+
+
+def fill(connection: Connection, rows: int) -> dict[str, int]:
+    """Put rows into every table that there is, with something in every column; return how many, by table."""
+    tables = MetaData()
+    tables.reflect(connection, only=lambda name, _: name.startswith("vase_") and "run_words" not in name)
+    counted = {}
+    for table in tables.tables.values():
+        # What is known of workers is learned anew.
+        if table.name in ("vase_version", "vase_changes", "vase_workers", "vase_worker_tasks"):
+            continue
+        connection.execute(insert(table), [row_of(table, number) for number in range(rows)])
+        counted[table.name] = rows
+    return counted
+
+
+def row_of(table: Table, number: int) -> dict[str, Any]:
+    """Return values for every column of a table, none of which is that of another row where it must not be."""
+    row: dict[str, Any] = {}
+    for column in table.columns:
+        kind = column.type
+        if isinstance(kind, Boolean):
+            row[column.name] = False
+        elif isinstance(kind, Integer | Float):
+            row[column.name] = number + 1 if column.primary_key else 1
+        else:
+            row[column.name] = f"t{number}"
+    if table.name == "vase_task_runs":
+        row |= {"state": "FAILURE", "exception": f"KeyError({'x' * 100!r})", "name": "old.task", "publish_state": None}
+        of_some = {"phase": 2, "rank": 20, "created_at": 1e9 + number}
+        row |= {name: value for name, value in of_some.items() if name in row}
+    return row
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_every_older_version_with_rows_in_it_becomes_the_newest(app: Flask, revision: str) -> None:
+    downgrade(revision="base")
+    upgrade(revision=revision)
+    with db.engine.begin() as connection:
+        before = fill(connection, 3)
+    upgrade()
+    with db.engine.connect() as connection:
+        after = {name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one() for name in before}
+        found = fetch_page(connection, Filter.parse({"q": "error:keyerror"})).keys
+    assert (after, len(found)) == (before, 3 if REVISIONS.index(revision) < REVISIONS.index(INDEXED_ANEW) else 0)
+
+
+def test_no_migration_imports_what_may_change() -> None:
+    """A column that is added to the index or a table must not change what an old migration does."""
+    assert [path.name for path in VERSIONS.glob("*.py") if "webapp" in path.read_text()] == []
+
+
+def command(app: Flask, *words: str) -> list[str]:
+    return [str(BIN / "flask"), "--app", "app", "db", *words]
+
+
+def environ(app: Flask) -> dict[str, str]:
+    url = db.engine.url.render_as_string(hide_password=False)
+    return os.environ | {"INSTANCE_PATH": app.instance_path, "DATABASE_URL": url}
+
+
+def test_on_a_fresh_database_nothing_is_left_to_migrate(app: Flask) -> None:
+    said = subprocess.run(
+        command(app, "check"), cwd=ROOT, env=environ(app), capture_output=True, text=True, check=False
+    )
+    assert (said.returncode, "No new upgrade operations detected" in said.stdout + said.stderr) == (0, True), said
+
+
+def test_a_new_migration_is_numbered_as_the_others_are(app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(ROOT / "migrations", folder)
+    words = command(app, "revision", "-m", "more of it", "--directory", str(folder))
+    subprocess.run(words, cwd=ROOT, env=environ(app), capture_output=True, check=True)
+    new = {path.name for path in (folder / "versions").glob("*.py")} - {path.name for path in VERSIONS.glob("*.py")}
+    assert new == {f"{int(max(REVISIONS)) + 1:04}_more_of_it.py"}
+
+
+def test_an_upgrade_that_is_killed_again_and_again_ends_well(app: Flask) -> None:
+    downgrade(revision="base")
+    upgrade(revision="0001")
+    with db.engine.begin() as connection:
+        fill(connection, 3000)
+    db.engine.dispose()
+    chance, start = random.Random(3), time.monotonic()
+    process = subprocess.Popen(command(app, "upgrade"), cwd=ROOT, env=environ(app), stderr=subprocess.DEVNULL)
+    time.sleep(1.5)
+    for _ in range(5):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = subprocess.Popen(command(app, "upgrade"), cwd=ROOT, env=environ(app), stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.8, 2.5))
+    assert process.wait(timeout=120) == 0, time.monotonic() - start
+    with db.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM vase_task_runs").scalar_one() == 3000
+        assert len(fetch_page(connection, Filter.parse({"q": "error:keyerror"}), size=4000).keys) == 3000
