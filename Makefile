@@ -38,7 +38,7 @@ integration: $(VENV)/installed-dev ## Run the tests with a real Redis, worker an
 	$(BIN)/pytest tests/integration -n 4 --dist loadfile
 
 postgres: $(VENV)/installed-dev postgresql ## Run unit and integration tests on PostgreSQL
-	VASE_TEST_DATABASE=postgresql $(BIN)/pytest tests/unit tests/integration tests/postgresql -m database -n 4 --dist loadfile
+	VASE_TEST_DATABASE=postgresql $(BIN)/pytest tests/unit tests/integration tests/postgresql -m "database and not sqlite_only" -n 4 --dist loadfile
 
 browser: $(VENV)/installed-dev chromium ## Run the tests in a real Chromium
 	$(BIN)/pytest tests/browser -n 2 --dist loadfile

@@ -29,6 +29,33 @@ def test_an_end_of_ones_own_is_the_end(foreign: Foreign) -> None:
     foreign.wait_for_states(SKIPPED=1, IGNORED=1)
 
 
+def test_an_attempt_that_runs_is_not_the_retry_that_was_stored_before_it(foreign: Foreign) -> None:
+    foreign.watch()
+    foreign.worker("-c", "1", "-E")
+    foreign.run("slow_at_last.delay(1, 8)")
+    foreign.wait_for(2)
+    if foreign.watched:
+        wait_until(lambda: row(foreign, "slow_at_last", "state") == ("STARTED",), "the second attempt is heard")
+        for _ in range(10):
+            foreign.pause(0.5)
+            assert row(foreign, "slow_at_last", "state") == ("STARTED",)
+    foreign.wait_for_states(SUCCESS=1)
+
+
+def test_the_successor_of_a_killed_worker_says_nothing_of_how_its_runs_ended(foreign: Foreign) -> None:
+    """It has the same name, and knows of none of them; one of them will be delivered again."""
+    foreign.watch()
+    dying = foreign.worker("-c", "2", "-E", "-n", "one@here")
+    foreign.run("work.delay(1, 3600); late.delay(2, 3600)")
+    foreign.wait_for(2)
+    foreign.wait_for_states(STARTED=2)
+    foreign.kill(dying)
+    foreign.worker("-c", "2", "-E", "-n", "one@here")
+    foreign.wait_for_states(UNCERTAIN=2, timeout=60)
+    foreign.pause(5)
+    foreign.wait_for_states(UNCERTAIN=2)
+
+
 def test_a_task_that_replaces_itself_has_one_name_and_its_arguments(foreign: Foreign) -> None:
     foreign.watch()
     foreign.worker("-c", "1", "-E")

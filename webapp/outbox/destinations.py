@@ -49,7 +49,7 @@ def choose(app: Flask, name: str, read: Iterable[str], before: str | None = None
     if routed in read:
         return routed
     if read:
-        return read[0]
+        return CELERYS_OWN if CELERYS_OWN in read else read[0]
     return CELERYS_OWN if ours and routed == celery.conf.task_default_queue else None
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any, Final
 
 from flask import Flask
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, select
 
 from webapp.celery_app import celery_of
 from webapp.history.queries import bump, dead_letters
@@ -19,7 +19,7 @@ from webapp.recorder.result_facts import read_results
 from webapp.runs.executions import is_new
 from webapp.runs.merge import Facts, merge_into
 from webapp.runs.states import IGNORED_RANK, READY_RANK
-from webapp.text import tidy
+from webapp.text import NAME_MAX, tidy
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ BATCH_RUNS: Final = 500
 BACKLOG_RUNS: Final = 50_000
 """Runs held while the database is away; then events stay in Redis."""
 LETTER_MAX: Final = 4096
+UNFIT_MAX: Final = 1000
+"""Most runs of which it is kept that they were passed over."""
+UNFIT: Final = f"Its task id has {{:,}} characters. At most {NAME_MAX} can be recorded."
 
 
 class Batch:
@@ -44,6 +47,7 @@ class Batch:
         self.over: list[tuple[str, Facts]] = []
         self.stored: dict[str, Facts] = {}
         self.unread: deque[str] = deque(maxlen=BACKLOG_RUNS)
+        self.unfit: dict[str, int] = {}
         self.written_at = time.monotonic()
 
     def take(self, event: dict[str, Any], now: float, harmless: bool = False) -> None:
@@ -54,10 +58,16 @@ class Batch:
         task_id = task_id_of(event, harmless)
         facts = facts_of(event, now, self.value_max, harmless) if task_id else None
         if not task_id or not facts:
+            self._note_unfit(event.get("uuid"))
             return
         self._fold(task_id, facts)
         if facts["key"][0] >= IGNORED_RANK:
             self.unread.append(task_id)
+
+    def _note_unfit(self, task_id: Any) -> None:
+        """Keep in mind that a run is passed over because of its task id, for as many as pages show."""
+        if isinstance(task_id, str) and len(task_id) > NAME_MAX and len(self.unfit) < UNFIT_MAX:
+            self.unfit[task_id[:NAME_MAX]] = len(task_id)
 
     def _fold(self, task_id: str, facts: Facts) -> None:
         known = self.runs.get(task_id)
@@ -79,7 +89,7 @@ class Batch:
     def write(self) -> bool:
         """Write the batch; return False, and keep it, when the database is away."""
         self.written_at = time.monotonic()
-        if not self.runs and not self.unread:
+        if not self.runs and not self.unread and not self.unfit:
             return True
         self._read_results()
         try:
@@ -87,6 +97,7 @@ class Batch:
                 self._record(dict(self.over[:1]))
                 self.over.pop(0)
             self._record(self.runs, self.stored)
+            self._set_unfit_aside()
         except DATABASE_AWAY as fault:
             log.error("The database is away (%s); %d runs are kept for later.", why(fault), len(self.runs))
             return False
@@ -109,6 +120,22 @@ class Batch:
         with self.engine.begin() as connection:
             bump(connection)
             connection.execute(insert(dead_letters), letters)
+
+    def _set_unfit_aside(self) -> None:
+        """Keep which runs were passed over, each once."""
+        if not self.unfit:
+            return
+        with self.engine.begin() as connection:
+            known = set(connection.execute(select(dead_letters.c.task_id)).scalars())
+            letters = [
+                {"at": time.time(), "task_id": tidy(task_id), "why": UNFIT.format(length), "facts": ""}
+                for task_id, length in self.unfit.items()
+                if tidy(task_id) not in known
+            ]
+            if letters and len(known) < UNFIT_MAX:
+                bump(connection)
+                connection.execute(insert(dead_letters), letters)
+        self.unfit = {}
 
     def _read_results(self) -> None:
         """Add the whole results of runs that ended; without the backend the event's short text stands for now."""

@@ -61,14 +61,14 @@ def inspect(engine: Engine, celery: Celery, heard: WorkerRegistry) -> None:
             if key in mine:
                 _note(engine, key, {"pool": pool_of(stats)})
         told = [dict(_read(lines)) for lines in replies.registered.get(hostname, [])]
-        queues = [_names(answer) for answer in replies.queues.get(hostname, [])]
+        queues = [queue_names(answer) for answer in replies.queues.get(hostname, [])]
         before = {key: known.get(key, {}) for key in mine}
         tasks_of = whose(before, told, lambda told: {n: _hash(schema) for n, schema in told.items()})
         queues_of = whose({key: online[key] for key in mine}, queues, str)
         if len(mine) > 1 and len(told) == len(mine) > min(len(tasks_of), len(queues_of)):
             for pid, (lines, names) in by_clock(celery, hostname, len(mine)).items():
                 if (hostname, pid) in mine:
-                    tasks_of[hostname, pid], queues_of[hostname, pid] = dict(_read(lines)), _names(names)
+                    tasks_of[hostname, pid], queues_of[hostname, pid] = dict(_read(lines)), queue_names(names)
         for key, tasks in tasks_of.items():
             if known.get(key, {}) != {name: _hash(schema) for name, schema in tasks.items()}:
                 with engine.begin() as connection:
@@ -108,10 +108,16 @@ def note_refused(engine: Engine, heard: Mapping[str, str]) -> None:
         _note(engine, key, {"notice": notice_of(said[key[0]], key[0] in heard)})
 
 
-def _names(queues: Iterable[Any]) -> str:
-    """Return JSON of the names of queues, as a worker told of them."""
-    names = [str(queue.get("name"))[:NAME_MAX] for queue in queues if isinstance(queue, dict)]
+def queue_names(queues: Iterable[Any]) -> str:
+    """Return JSON of the names of queues, as a worker told of them; what is broadcast is read from none."""
+    named = [queue for queue in queues if isinstance(queue, dict) and not _is_broadcast(queue)]
+    names = [str(queue.get("name"))[:NAME_MAX] for queue in named]
     return json.dumps(names[:QUEUES_MAX])
+
+
+def _is_broadcast(queue: dict[str, Any]) -> bool:
+    exchange = queue.get("exchange")
+    return isinstance(exchange, dict) and exchange.get("type") == "fanout"
 
 
 def _note(engine: Engine, key: Key, values: dict[str, Any]) -> None:

@@ -14,13 +14,13 @@ from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.result_facts import read_results
 from webapp.runs.merge import Facts
-from webapp.runs.states import LIVE, READY_RANK
+from webapp.runs.states import LIVE, READY_RANK, UNREADY
 
 BATCH: Final = 500
 """Most runs looked at in one turn; with more live runs than that, they take turns."""
 
 _COLUMNS: Final = [
-    runs.c[name] for name in ("id", "task_id", "state", "state_at", "progress_current", "progress_total")
+    runs.c[name] for name in "id task_id state state_at received_at started_at progress_current progress_total".split()
 ]
 
 
@@ -65,6 +65,9 @@ def _news(row: Row[Any], facts: Facts, now: float) -> Facts | None:
     state_rank, at, clock, state = facts["key"]
     if state_rank >= READY_RANK:
         return facts
+    if state in UNREADY and (row.received_at is not None or row.started_at is not None):
+        # Its worker tells of these in events. Of an attempt that is under way, the one before is all that is stored.
+        return None
     _, current, total = facts.get("progress", (0.0, row.progress_current, row.progress_total))
     if (state, current, total) == (row.state, row.progress_current, row.progress_total):
         return None

@@ -99,7 +99,7 @@ class Judge:
         sure = {i for i in verdicts if now - suspected.setdefault(i, now) >= self.confirm}
         doubted = [row for row in silent if row.task_id in sure]
         news.update({row.task_id: _doubt(row, *verdicts[row.task_id], now) for row in doubted})
-        left = {row.task_id: row for row in doubted if _has_left(row, seen)}
+        left = {row.task_id: row for row in doubted if row.task_id not in places.unacked and _has_left(row, seen)}
         news.update(_ignored(engine, left.values(), now))
         news.update(
             (task_id, facts)
@@ -210,11 +210,16 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
 
 
 def _has_left(row: Row[Any], seen: Seen) -> bool:
-    """Say whether the worker that began a run has done with it: it answers, and does not know of the run any more."""
+    """Say whether the worker that began a run has done with it: it answers, and does not know of the run any more.
+
+    That is the process that has been heard since before the run began, by its own clock, and no successor of its name.
+    """
     sign = seen.workers.last_sign(row.worker)
     begun = row.state not in {"PENDING", "RECEIVED", "RETRY"}
     alone = seen.workers.processes().get(row.worker, 0) == 1
-    return bool(begun and alone and sign is not None and sign.online and seen.busy.get(row.worker) is not None)
+    if sign is None or not (begun and alone and sign.online):
+        return False
+    return row.state_at >= sign.since + (sign.skew or 0.0) and seen.busy.get(row.worker) is not None
 
 
 def _ignored(engine: Engine, rows: Iterable[Row[Any]], now: float) -> dict[str, Facts]:

@@ -48,6 +48,8 @@ class WorkerProcess:
     processed: int | None = None
     first: tuple[int, float] | None = None
     skew: float | None = None
+    since: float = math.inf
+    """From when on it was heard without coming up anew, by our clock: what was begun before may be another's work."""
     begun: int = 0
     """Tasks of which it was heard that they began; those of before it was first heard are counted as heard."""
     lacking: int = 0
@@ -123,6 +125,8 @@ class WorkerRegistry:
             sign.born_at = known.born_at
             sign.lease = lease or known.lease
             sign.first = known.first if known.first is not None else sign.first
+            if event.get("type") != "worker-online":
+                sign.since = min(known.since, now)
             self._count(known, sign)
         if known is None and not self._has_room(now):
             return False
@@ -238,6 +242,6 @@ def _sign_of(event: dict[str, Any], lease: Lease | None, now: float) -> WorkerPr
     count = processed if type(processed) is int and 0 <= processed < 2**63 else None
     skew = told - now if told is not None else None
     first = (count, now) if count is not None else None
-    return WorkerProcess(
-        born_at, now, allowed, event.get("durable") is True, lease, processed=count, first=first, skew=skew
-    )
+    process = WorkerProcess(born_at, now, allowed, event.get("durable") is True, lease, since=now)
+    process.processed, process.first, process.skew = count, first, skew
+    return process

@@ -64,6 +64,15 @@ def flaky(self, number, seconds):
     return number
 
 
+@app.task(bind=True, max_retries=1)
+def slow_at_last(self, number, seconds):
+    note(self, number, self.request.retries)
+    if not self.request.retries:
+        raise self.retry(countdown=1)
+    time.sleep(seconds)
+    return number
+
+
 @app.task(bind=True)
 def skips(self, number):
     note(self, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -166,3 +167,13 @@ def test_what_the_database_refuses_is_set_aside_and_the_rest_is_written(app: Fla
     with db.engine.connect() as connection:
         assert connection.execute(select(runs.c.task_id)).scalars().all() == ["good"]
         assert connection.execute(select(dead_letters.c.task_id)).scalars().all() == ["bad"]
+
+
+def test_a_run_that_is_passed_over_for_its_long_id_is_named_once(app: Flask) -> None:
+    batch = Batch(app, db.engine)
+    for kind in ("received", "started"):
+        batch.take({"type": f"task-{kind}", "uuid": "x" * 300, "timestamp": time.time()}, time.time())
+        batch.write()
+    with db.engine.connect() as connection:
+        letters = connection.execute(select(dead_letters.c.task_id, dead_letters.c.why)).all()
+    assert letters == [("x" * 255, "Its task id has 300 characters. At most 255 can be recorded.")]

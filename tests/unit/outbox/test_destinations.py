@@ -37,6 +37,11 @@ def test_a_task_goes_where_its_worker_reads(app: Flask) -> None:
     assert queue_of_new_run(app, FOREIGN) == "money"
 
 
+def test_of_several_queues_it_takes_celerys_own(app: Flask) -> None:
+    worker(FOREIGN, ["money", "celery"])
+    assert queue_of_new_run(app, FOREIGN) == "celery"
+
+
 def test_of_two_workers_of_one_name_the_one_that_knows_the_task_gets_it(app: Flask) -> None:
     worker("other.task", ["other"], pid=1)
     worker(FOREIGN, ["money"], pid=2)
