@@ -19,10 +19,10 @@ from webapp.broker.content import REFUSED, accepted, is_bounded, notice_of
 from webapp.broker.redis import is_redis
 from webapp.celery_app import celery_of
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
+from webapp.recorder.deliveries import Held
 from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.gaps import note_gap
 from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
-from webapp.recorder.held import Held
 from webapp.recorder.news import Bell
 from webapp.recorder.worker_registry import WorkerRegistry
 from webapp.text import tidy

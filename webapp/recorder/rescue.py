@@ -12,7 +12,7 @@ import logging
 from celery import Celery
 
 from webapp.broker.redis import give_back
-from webapp.recorder.held import Held
+from webapp.recorder.deliveries import Held
 from webapp.recorder.worker_registry import Ended
 from webapp.worker.lease import has_ended
 

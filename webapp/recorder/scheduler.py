@@ -22,10 +22,10 @@ from webapp.recorder.backfill import Backfill
 from webapp.recorder.cancel_follow_up import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.discovery import enable_events, forget_gone, inspect, note_refused, owe_answers
+from webapp.recorder.downtime import Missed
 from webapp.recorder.heartbeat import keys_online, write_heartbeat
 from webapp.recorder.jobs import Job
 from webapp.recorder.live_runs import LiveRunWatcher
-from webapp.recorder.missed import Missed
 from webapp.recorder.pubsub import EventRecorder
 from webapp.recorder.rescue import rescue
 from webapp.recorder.stock import take_stock

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.batch import BATCH_SECONDS
-from webapp.recorder.held import Held
+from webapp.recorder.deliveries import Held
 from webapp.recorder.replies import ask
 from webapp.runs.merge import REPR, Facts
 from webapp.runs.states import LIVE, rank

@@ -20,8 +20,8 @@ from webapp.celery_app import celery_of
 from webapp.history.queries import bump, gaps
 from webapp.recorder.batch import Batch
 from webapp.recorder.consumer_group import READ_MAX, CopiedError, Entry, Group
+from webapp.recorder.deliveries import Held
 from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
-from webapp.recorder.held import Held
 from webapp.worker.events import FIELD, REFUSED_SECONDS
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from webapp.broker.redis import UNACKED, Memory, queues_of, waiting
 from webapp.history.queries import gaps, runs
 from webapp.history.queries import workers as workers_table
 from webapp.history.writer import write
-from webapp.recorder.held import Held
+from webapp.recorder.deliveries import Held
 from webapp.recorder.result_facts import read_results
 from webapp.recorder.worker_registry import WorkerRegistry
 from webapp.runs.actions import HELD, is_solo

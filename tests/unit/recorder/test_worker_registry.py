@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
-from webapp.recorder.held import HELD_MAX, Held
+from webapp.recorder.deliveries import HELD_MAX, Held
 from webapp.recorder.verdicts import SPEECHLESS, Seen, _verdict
 from webapp.recorder.worker_registry import PROCESSES_MAX, WorkerRegistry
 from webapp.worker.lease import Lease, has_ended, place
