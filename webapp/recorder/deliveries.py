@@ -25,7 +25,7 @@ class Taken:
 
 
 @dataclass(slots=True)
-class Held:
+class Deliveries:
     """What was taken and not ended, by task id, in the order of taking."""
 
     taken: dict[str, Taken] = field(default_factory=dict)

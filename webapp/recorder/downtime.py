@@ -21,7 +21,7 @@ WHY: Final = (
 
 
 @dataclass(slots=True)
-class Missed:
+class Downtime:
     """The time before this recorder began; how many tasks each worker had begun when it was last heard, and when."""
 
     began_at: float
@@ -29,7 +29,7 @@ class Missed:
     before: dict[Key, tuple[int | None, float]] = field(default_factory=dict)
 
     @classmethod
-    def before_now(cls, engine: Engine) -> Missed:
+    def before_now(cls, engine: Engine) -> Downtime:
         """Return what an earlier recorder left; with no worker where there was none."""
         seen = workers.c.online & ~workers.c.durable & (workers.c.pid != ANSWERED)
         with engine.connect() as connection:

@@ -19,7 +19,7 @@ from webapp.broker.content import REFUSED, accepted, is_bounded, notice_of
 from webapp.broker.redis import is_redis
 from webapp.celery_app import celery_of
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
-from webapp.recorder.deliveries import Held
+from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.recorder.gaps import note_gap
 from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
@@ -73,7 +73,7 @@ class EventRecorder:
         self.bell = bell or Bell(stopping)
         self.batch = Batch(app, engine)
         self.workers = WorkerRegistry()
-        self.held = Held()
+        self.held = Deliveries()
         self.new_worker = threading.Event()
         self.heard_at: float | None = None
         self.deaf: tuple[float, float] | None = None

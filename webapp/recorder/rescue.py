@@ -12,14 +12,14 @@ import logging
 from celery import Celery
 
 from webapp.broker.redis import give_back
-from webapp.recorder.deliveries import Held
+from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.worker_registry import Ended
 from webapp.worker.lease import has_ended
 
 log = logging.getLogger(__name__)
 
 
-def rescue(celery: Celery, held: Held, ended: Ended) -> int:
+def rescue(celery: Celery, held: Deliveries, ended: Ended) -> int:
     """Return how many messages of a worker went back to their queues; raises what the broker's driver raises.
 
     The proof is asked for once more, here, where it counts.

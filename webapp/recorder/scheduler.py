@@ -22,7 +22,7 @@ from webapp.recorder.backfill import Backfill
 from webapp.recorder.cancel_follow_up import follow
 from webapp.recorder.clock import Clock
 from webapp.recorder.discovery import enable_events, forget_gone, inspect, note_refused, owe_answers
-from webapp.recorder.downtime import Missed
+from webapp.recorder.downtime import Downtime
 from webapp.recorder.heartbeat import keys_online, write_heartbeat
 from webapp.recorder.jobs import Job
 from webapp.recorder.live_runs import LiveRunWatcher
@@ -87,7 +87,7 @@ class Scheduler:
         self.pinged_at = self.inspected_at = -INSPECT_SECONDS
         self.ask_pause = INSPECT_SECONDS
         self.met: set[Key] = set()
-        self.missed: Missed | None = Missed.before_now(engine)
+        self.missed: Downtime | None = Downtime.before_now(engine)
         # The heartbeat waits for nothing but the database: a broker that hangs is no recorder that is dead.
         self.beating = [Job(self._beat, 3.0, 1.0)]
         self.asking = [Job(self._ping, 3.0)]

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from webapp.history.queries import runs
 from webapp.history.writer import write
 from webapp.recorder.batch import BATCH_SECONDS
-from webapp.recorder.deliveries import Held
+from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.replies import ask
 from webapp.runs.merge import REPR, Facts
 from webapp.runs.states import LIVE, rank
@@ -24,7 +24,7 @@ _CHUNK: Final = 500
 
 
 def take_stock(
-    engine: Engine, celery: Celery, held: Held, hostnames: Collection[str], limit: int, value_max: int
+    engine: Engine, celery: Celery, held: Deliveries, hostnames: Collection[str], limit: int, value_max: int
 ) -> int:
     """Ask workers once for what they have at hand; return how many rows are new, or say more than they did.
 

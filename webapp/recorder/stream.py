@@ -20,7 +20,7 @@ from webapp.celery_app import celery_of
 from webapp.history.queries import bump, gaps
 from webapp.recorder.batch import Batch
 from webapp.recorder.consumer_group import READ_MAX, CopiedError, Entry, Group
-from webapp.recorder.deliveries import Held
+from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
 from webapp.worker.events import FIELD, REFUSED_SECONDS
 
@@ -49,7 +49,7 @@ class StreamRecorder:
     that waits.
     """
 
-    def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, held: Held) -> None:
+    def __init__(self, app: Flask, engine: Engine, stopping: threading.Event, held: Deliveries) -> None:
         self.celery: Celery = celery_of(app)
         self.stopping = stopping
         self.engine = engine

@@ -25,7 +25,7 @@ from webapp.broker.redis import UNACKED, Memory, queues_of, waiting
 from webapp.history.queries import gaps, runs
 from webapp.history.queries import workers as workers_table
 from webapp.history.writer import write
-from webapp.recorder.deliveries import Held
+from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.result_facts import read_results
 from webapp.recorder.worker_registry import WorkerRegistry
 from webapp.runs.actions import HELD, is_solo
@@ -48,7 +48,7 @@ class Judge:
     """A walk in circles over live runs that nobody has heard of for ``age`` seconds; ``suspected`` holds since when."""
 
     age: float
-    held: Held = field(default_factory=Held)
+    held: Deliveries = field(default_factory=Deliveries)
     memory: Memory = field(default_factory=Memory)
     position: int = 0
     suspected: dict[str, float] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class Seen:
     that say nothing while they work."""
 
     workers: WorkerRegistry
-    held: Held
+    held: Deliveries
     unread: Collection[str] = ()
     read: Collection[str] = ()
     queues: Mapping[str, Collection[str]] = field(default_factory=dict)

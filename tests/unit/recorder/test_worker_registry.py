@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
-from webapp.recorder.deliveries import HELD_MAX, Held
+from webapp.recorder.deliveries import HELD_MAX, Deliveries
 from webapp.recorder.verdicts import SPEECHLESS, Seen, _verdict
 from webapp.recorder.worker_registry import PROCESSES_MAX, WorkerRegistry
 from webapp.worker.lease import Lease, has_ended, place
@@ -144,7 +144,7 @@ def test_invented_names_neither_fill_the_memory_nor_crowd_out_a_worker_that_live
 
 
 def test_what_a_worker_of_ours_took_is_its_own_until_the_run_has_ended() -> None:
-    held = Held()
+    held = Deliveries()
     held.hear({"type": "task-received", "uuid": "t", "life": "a", "tag": "1"})
     held.hear({"type": "task-received", "uuid": "u", "life": "a"})
     assert {task_id: taken.tag for task_id, taken in held.by("a").items()} == {"t": "1", "u": None}
@@ -153,14 +153,14 @@ def test_what_a_worker_of_ours_took_is_its_own_until_the_run_has_ended() -> None
 
 
 def test_what_another_worker_took_since_is_no_longer_of_the_first_one() -> None:
-    held = Held()
+    held = Deliveries()
     held.hear({"type": "task-received", "uuid": "t", "life": "a", "tag": "1"})
     held.hear({"type": "task-received", "uuid": "t"})
     assert (held.by("a"), held.owner("t")) == ({}, None)
 
 
 def test_what_is_held_is_bounded() -> None:
-    held = Held()
+    held = Deliveries()
     for number in range(HELD_MAX + 10):
         held.note(str(number), "a", str(number))
     assert (len(held.taken), held.owner("0"), held.owner(str(HELD_MAX))) == (HELD_MAX, None, "a")
@@ -196,7 +196,7 @@ def silent() -> WorkerRegistry:
 def test_nothing_short_of_a_proof_makes_a_run_lost(
     workers: WorkerRegistry, answer: set[str] | None, solo: list[str], state: str | None
 ) -> None:
-    verdict = _verdict(row(), Seen(workers, Held(), busy={"w@box": answer}, solo=solo))
+    verdict = _verdict(row(), Seen(workers, Deliveries(), busy={"w@box": answer}, solo=solo))
     assert (verdict and verdict[0]) == state
 
 
@@ -210,7 +210,7 @@ def test_a_run_is_lost_when_the_worker_that_took_it_has_ended_and_its_message_is
 ) -> None:
     workers = heard(event("online", NOW, life="gone", place=place()))
     workers.take_ended()
-    held = Held()
+    held = Deliveries()
     held.note("t", "gone", "1")
     verdict = _verdict(row(queue=queue), Seen(workers, held, unread=[unread], read=["celery"]))
     assert verdict is not None
@@ -219,7 +219,7 @@ def test_a_run_is_lost_when_the_worker_that_took_it_has_ended_and_its_message_is
 
 def test_a_run_does_not_go_on_for_ever_at_a_worker_that_answers_no_question() -> None:
     long_ago = time.time() - SPEECHLESS - 1
-    verdict = _verdict(row(state_at=long_ago), Seen(heard(event("online", NOW)), Held(), busy={"w@box": None}))
+    verdict = _verdict(row(state_at=long_ago), Seen(heard(event("online", NOW)), Deliveries(), busy={"w@box": None}))
     assert verdict is not None
     assert verdict[0] == "UNCERTAIN"
 
