@@ -192,11 +192,11 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
         if seen.complete(row):
             return "LOST", (
                 f"Its worker {row.worker} is gone: none of its processes lives. The message is in no queue that is "
-                "known, and no result is stored. It may have run in part."
+                "known, and no result was found. It may have run in part."
             )
         return "UNCERTAIN", (
             f"Its worker {row.worker} is gone: none of its processes lives. Whether the message waits in a queue "
-            "cannot be told, and no result is stored."
+            "cannot be told, and no result was found."
         )
     if not row.worker:
         return None
@@ -206,7 +206,7 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     sign, quiet_for = seen.workers.last_sign(row.worker), time.time() - row.state_at
     if sign is not None and sign.online and known is None and row.worker not in seen.solo and quiet_for < SPEECHLESS:
         return None
-    return "UNCERTAIN", f"{_of_worker(row, seen)} No result is stored: how it ended is not known."
+    return "UNCERTAIN", f"{_of_worker(row, seen)} No result was found: how it ended is not known."
 
 
 def _has_left(row: Row[Any], seen: Seen) -> bool:
@@ -237,7 +237,7 @@ def _unheard(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     sent = formatting.exact_time(row.sent_at or row.created_at)
     return "UNCERTAIN", (
         f"It was sent at {sent}, but it is not in {row.queue or 'any queue that is known'}, no worker was heard to "
-        "receive it, and no result is stored."
+        "receive it, and no result was found."
     )
 
 
