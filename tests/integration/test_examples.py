@@ -15,6 +15,9 @@ import pytest
 
 from tests.support import BIN, ROOT, Stack, free_port, wait_until
 
+# Which database remembers the runs plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 DJANGO = ROOT / "examples" / "django_celery_example"
 FLASK = ROOT / "examples" / "flask_celery_example"
 DIVIDE = "division.tasks.divide"

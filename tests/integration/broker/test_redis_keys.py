@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import redis
 
 from tests import postgres
@@ -28,6 +29,7 @@ def divide(stack: Stack, *more: str) -> str:
     return stack.run("flask", "--app", "app", "run-task", "divide", "1", "4", *more).stdout.strip()
 
 
+@pytest.mark.sqlite_only
 def test_with_a_prefix_and_a_separator_of_the_apps_own_all_is_as_without(own_stack: Stack) -> None:
     own_stack.environ |= {"CELERY_BROKER_TRANSPORT_OPTIONS": json.dumps(OPTIONS), "DOUBT_SECONDS": "4"}
     own_stack.start("redis")
@@ -50,6 +52,7 @@ def test_with_a_prefix_and_a_separator_of_the_apps_own_all_is_as_without(own_sta
     assert own_stack.query("SELECT why FROM vase_gaps") == []
 
 
+@pytest.mark.sqlite_only
 def test_without_rights_on_our_keys_all_goes_on_and_it_is_said_once(own_stack: Stack) -> None:
     own_stack.start("redis")
     keys = ["~celery*", "~unacked*", "~_kombu*", "~vase", "~vase\x06*", "~*.pidbox*"]
@@ -79,6 +82,7 @@ print(f"id={divide.apply_async((1, 2), countdown=3600).id};")
 """
 
 
+@pytest.mark.sqlite_only
 def test_behind_a_sentinel_all_is_as_without(own_stack: Stack, tmp_path: Path) -> None:
     own_stack.start("redis")
     port, options = free_port(), json.dumps({"master_name": "main"})
