@@ -233,11 +233,12 @@ BOMBS: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("schema", "text"), [bomb[1:] for bomb in BOMBS], ids=[bomb[0] for bomb in BOMBS])
 def test_hostile_schemas_take_bounded_time(schema: dict[str, Any], text: str) -> None:
-    begun = time.perf_counter()
+    # Of the processor's time, which other work of the machine does not count towards.
+    begun = time.process_time()
     form = form_of(schema)
     survives(form, {item.path: [text] for top in form.fields for item in top.walk()})
     assert sum(1 for top in form.fields for _ in top.walk()) <= FIELDS_MAX * 10
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

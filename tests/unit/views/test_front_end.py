@@ -54,3 +54,8 @@ def test_style_sheet_and_script_stay_small() -> None:
 def test_style_sheets_and_scripts_together_have_at_most_80_kilobytes() -> None:
     files = [*STATIC.rglob("*.css"), *STATIC.rglob("*.js")]
     assert sum(path.stat().st_size for path in files) <= 80 * 1024
+
+
+@pytest.mark.parametrize("path", [STATIC / "app.css", STATIC / "app.js"], ids=name_of)
+def test_lines_can_be_read(path: Path) -> None:
+    assert [line for line in path.read_text().splitlines() if len(line) > 160] == []
