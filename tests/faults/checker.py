@@ -125,11 +125,13 @@ class Checker:
         self.redis.close()
         if "app" in self.__dict__:
             from webapp.extensions import db
+            from webapp.services import services_of
 
             with self.app.app_context():
                 db.engine.dispose()
-            for name in ("celery", "publisher"):
-                self.app.extensions[name].close()
+            services = services_of(self.app)
+            for celery in (services.celery, services.publisher):
+                celery.close()
 
     @cached_property
     def app(self) -> Flask:
