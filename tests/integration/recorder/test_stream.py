@@ -19,6 +19,12 @@ def client(stack: Stack) -> redis.Redis:
     return redis.Redis.from_url(stack.broker_url)
 
 
+def reading_group(stack: Stack) -> str:
+    """Return the name of the recorder's group, once the recorder has made it and reads."""
+    wait_until(lambda: stack.query("SELECT streamed FROM vase_changes") in ([(1,)], [(True,)]), "the stream is read")
+    return f"site-{stack.query('SELECT site FROM vase_changes')[0][0]}"
+
+
 def divide(stack: Stack, x: int, y: int) -> str:
     return stack.run("flask", "--app", "app", "run-task", "divide", str(x), str(y)).stdout.strip()
 
@@ -37,12 +43,12 @@ def test_what_happened_while_no_recorder_ran_is_recorded_from_the_stream(own_sta
 
 def test_what_a_killed_recorder_had_read_is_taken_over(own_stack: Stack) -> None:
     own_stack.start("redis", "recorder")
-    group = wait_until(lambda: own_stack.query("SELECT site FROM vase_changes")[0][0], "the site has a name")
+    group = reading_group(own_stack)
     own_stack.stop("recorder", number=signal.SIGKILL)
     broker = client(own_stack)
     event = {"type": "task-succeeded", "uuid": "half-read", "timestamp": time.time(), "hostname": "w@h", "result": "7"}
     broker.xadd(STREAM, {FIELD: json.dumps([event])})
-    assert broker.xreadgroup(f"site-{group}", "the one that died", {STREAM: ">"})
+    assert broker.xreadgroup(group, "the one that died", {STREAM: ">"})
     own_stack.start("recorder")
     own_stack.row_once("half-read", state="SUCCESS", timeout=TAKEOVER_IDLE * 4)
 
@@ -142,7 +148,7 @@ def test_a_stream_that_is_full_of_what_was_read_long_ago_is_no_gap(own_stack: St
     assert int(broker.get(DROPPED) or 0) > 500
     wait_until(lambda: own_stack.query("SELECT count(*) FROM vase_task_runs") == [(900,)], "all is recorded")
     # The stream is tidied every two seconds; what was dropped has been looked at then.
-    group = f"site-{own_stack.query('SELECT site FROM vase_changes')[0][0]}"
+    group = reading_group(own_stack)
     wait_until(lambda: broker.get(f"{DROPPED}:{group}") == broker.get(DROPPED), "it has been tidied")
     assert own_stack.query("SELECT * FROM vase_gaps") == []
 
@@ -158,12 +164,12 @@ def test_the_group_of_a_site_that_is_no_more_is_ended(own_stack: Stack) -> None:
 
 def test_what_was_dropped_after_a_dead_recorder_read_it_is_a_gap_and_does_not_stop_the_next(own_stack: Stack) -> None:
     own_stack.start("redis", "recorder")
-    site = own_stack.query("SELECT site FROM vase_changes")[0][0]
+    group = reading_group(own_stack)
     own_stack.stop("recorder", number=signal.SIGKILL)
     broker = client(own_stack)
     first = {"type": "task-succeeded", "uuid": "gone", "timestamp": time.time(), "hostname": "w@h", "result": "7"}
     number = broker.xadd(STREAM, {FIELD: json.dumps(first)})
-    assert broker.xreadgroup(f"site-{site}", "the one that died", {STREAM: ">"})
+    assert broker.xreadgroup(group, "the one that died", {STREAM: ">"})
     broker.xdel(STREAM, number)
     broker.xadd(STREAM, {FIELD: json.dumps(first | {"uuid": "next"})})
     own_stack.start("recorder")
@@ -171,14 +177,12 @@ def test_what_was_dropped_after_a_dead_recorder_read_it_is_a_gap_and_does_not_st
     wait_until(
         lambda: own_stack.query("SELECT messages FROM vase_gaps") == [(1,)], "the gap is noted", TAKEOVER_IDLE * 4
     )
-    wait_until(lambda: broker.xpending(STREAM, f"site-{site}")["pending"] == 0, "nothing is left unacknowledged")
+    wait_until(lambda: broker.xpending(STREAM, group)["pending"] == 0, "nothing is left unacknowledged")
 
 
 def test_a_redis_that_was_emptied_while_no_recorder_ran_is_a_gap(own_stack: Stack) -> None:
     own_stack.start("redis", "recorder")
-    wait_until(
-        lambda: own_stack.query("SELECT streamed FROM vase_changes") in ([(1,)], [(True,)]), "the stream was read"
-    )
+    reading_group(own_stack)
     own_stack.stop("recorder")
     client(own_stack).flushall()
     own_stack.start("recorder")
