@@ -144,14 +144,18 @@ class Stack:
 
     def start(self, *parts: str) -> None:
         """Start parts and wait until each does its work."""
+        self.launch(*parts)
+        for part in parts:
+            wait_until(lambda part=part: self.is_up(part), f"{part} is up:\n{self.log(part)[-2000:]}")
+
+    def launch(self, *parts: str) -> None:
+        """Start parts, whether or not they can do their work."""
         for part in parts:
             log = (self.folder / f"{part}.log").open("ab")
             self.parts[part] = subprocess.Popen(
                 self.command(part), cwd=ROOT, env=self.environ, stdout=log, stderr=log, start_new_session=True
             )
             log.close()
-        for part in parts:
-            wait_until(lambda part=part: self.is_up(part), f"{part} is up:\n{self.log(part)[-2000:]}")
 
     def is_up(self, part: str) -> bool:
         """Say whether a part does its work."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from celery import Celery, Task, signals
 from celery.app.defaults import DEFAULTS
 
+from webapp.broker.amqp import CONFIRM_TIMEOUT
 from webapp.config import CELERY_PREFIX
 from webapp.runs.arguments import check_arguments
 from webapp.services import provide, services_of
@@ -123,6 +124,8 @@ def _hasty(publisher: Celery) -> Celery:
     if urlsplit(publisher.conf.broker_url or "").scheme in ("amqp", "amqps", "pyamqp"):
         # Else RabbitMQ refuses a message after it was taken for sent.
         publisher.conf.broker_transport_options["confirm_publish"] = True
+        publisher.conf.broker_transport_options["read_timeout"] = CONFIRM_TIMEOUT
+        publisher.conf.broker_connection_timeout = 2 * PUBLISH_TIMEOUT
     return publisher
 
 

@@ -107,7 +107,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "CELERY_RESULT_BACKEND",
         _url("redis", "rediss", "redis+socket", "sentinel", "disabled"),
         None,
-        "Where workers keep results. Default: the broker.",
+        "Where workers keep results, if in Redis; `disabled://` where they keep them elsewhere or not at all, as with "
+        "`rpc://`. Default: the broker if that is Redis, else `disabled://`.",
         "redis://127.0.0.1:6379/0",
     ),
     Setting(
@@ -324,12 +325,8 @@ def _derive(values: dict[str, Any], root: Path, own_broker: bool) -> None:
         values["FLOWER_URL"] = f"http://127.0.0.1:{values['FLOWER_PORT']}"
     values["FLOWER_URL"] = values["FLOWER_URL"].rstrip("/")
     if values["CELERY_RESULT_BACKEND"] is None:
-        if not values["CELERY_BROKER_URL"].startswith(("redis", "sentinel")):
-            raise SettingError(
-                "CELERY_RESULT_BACKEND is not set and the broker cannot keep results. "
-                "Example: CELERY_RESULT_BACKEND=redis://127.0.0.1:6379/0"
-            )
-        values["CELERY_RESULT_BACKEND"] = values["CELERY_BROKER_URL"]
+        in_redis = values["CELERY_BROKER_URL"].startswith(("redis", "sentinel"))
+        values["CELERY_RESULT_BACKEND"] = values["CELERY_BROKER_URL"] if in_redis else "disabled://"
 
 
 def _secret_key(path: Path) -> str:

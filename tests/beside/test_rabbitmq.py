@@ -63,6 +63,45 @@ def test_a_connection_that_the_broker_closed_is_opened_anew(foreign: Foreign) ->
     assert set(foreign.counts().values()) == {1}
 
 
+def test_while_rabbitmq_is_short_of_memory_submissions_wait_and_then_run_once(foreign: Foreign) -> None:
+    foreign.watch()
+    foreign.worker("-c", "2")
+    submit(foreign, 0)
+    foreign.wait_for(1)
+    if foreign.watched:
+        rabbitmq.server().control("set_vm_memory_high_watermark", "0.00001")
+    try:
+        for number in (1, 2, 3):
+            submit(foreign, number)
+        if foreign.watched:
+            assert foreign.vase.get("/health")[0] == 200
+            foreign.pause(12)
+            assert (
+                "did not confirm" in foreign.vase.query("SELECT publish_error FROM vase_task_runs ORDER BY id")[-1][0]
+            )
+    finally:
+        rabbitmq.server().control("set_vm_memory_high_watermark", "0.4")
+    foreign.wait_for(4)
+    foreign.pause(10)
+    assert set(foreign.counts().values()) == {1}
+
+
+def test_a_user_who_may_not_hear_events_is_said(foreign: Foreign) -> None:
+    host = foreign.broker.rpartition("/")[2]
+    name, server = f"deaf-{host}", rabbitmq.server()
+    server.control("add_user", name, "secret")
+    server.control("set_permissions", "--vhost", host, name, "^$", "^celery$", "^celery$")
+    foreign.vase.environ["CELERY_BROKER_URL"] = f"amqp://{name}:secret@127.0.0.1:{server.port}/{host}"
+    if foreign.watched:
+        foreign.vase.migrate()
+        foreign.vase.launch("recorder")
+        said = wait_until(lambda: foreign.vase.query("SELECT why FROM vase_gaps"), "it is said")
+        assert "may not hear the workers' events" in said[0][0]
+    foreign.worker("-c", "1")
+    foreign.run("work.delay(1)")
+    foreign.wait_for(1)
+
+
 @pytest.mark.slow
 def test_what_a_killed_worker_held_is_given_back_by_rabbitmq_alone(foreign: Foreign) -> None:
     foreign.watch()

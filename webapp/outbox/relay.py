@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from celery import Celery
 from celery.backends.base import BaseKeyValueStoreBackend
 from celery.backends.redis import RedisBackend
 from flask import Flask
@@ -18,6 +19,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, case, literal_column, select, update
 
+from webapp.broker import amqp
 from webapp.broker.errors import explained
 from webapp.broker.redis import waiting
 from webapp.broker.redis_keys import check_queue
@@ -72,7 +74,9 @@ def publish(app: Flask, message: Message) -> None:
         # What was accepted before such names were refused must not be sent either.
         check_queue(publisher, queue)
         with publisher.producer_pool.acquire(block=True, timeout=2) as producer, _fresh_channel(producer.connection):
-            _expect_queue(app, producer, queue)
+            is_amqp = amqp.is_amqp(producer.connection)
+            if is_amqp:
+                _expect_answers(publisher, producer, queue)
             publisher.send_task(
                 message.name,
                 args=json.loads(message.args),
@@ -83,6 +87,7 @@ def publish(app: Flask, message: Message) -> None:
                 retry=False,
                 declare=[],
                 headers={HEADER: message.task_id},
+                timeout=amqp.CONFIRM_TIMEOUT if is_amqp else None,
                 **{
                     name: value
                     for name, value in options.items()
@@ -91,6 +96,8 @@ def publish(app: Flask, message: Message) -> None:
             )
     except InvalidArgumentsError as fault:
         raise UnpublishableError(str(fault)) from fault
+    except BrokerError:
+        raise
     # Each driver has errors of its own, and a message ends in sent, held or dead whatever it says.
     except Exception as fault:
         raise explained(fault) from fault
@@ -106,11 +113,16 @@ def _fresh_channel(connection: Any) -> Iterator[None]:
         raise
 
 
-def _expect_queue(app: Flask, producer: Any, queue: str) -> None:
-    """Raise the driver's NotFound where a broker has no such queue: RabbitMQ would drop the message in silence."""
-    declared = publisher_of(app).amqp.queues.get(queue)
-    if producer.connection.transport.driver_type == "amqp" and (not declared or declared.exchange.type == "direct"):
-        producer.channel.queue_declare(queue, passive=True)
+def _expect_answers(publisher: Celery, producer: Any, queue: str) -> None:
+    """Raise ``BrokerError`` where RabbitMQ would not confirm a message, and the driver's NotFound without the queue."""
+    try:
+        amqp.expect_queue(publisher, producer, queue)
+        amqp.expect_confirmation(producer.connection)
+    except Exception as fault:
+        if silent := amqp.silence(fault):
+            amqp.hang_up(producer.connection)
+            raise silent from fault
+        raise
 
 
 def owner_name() -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, select
 
 from webapp.history.queries import bump, gaps
 
@@ -18,3 +19,14 @@ def note_gap(engine: Engine, began_at: float, ended_at: float, messages: int, wh
     with engine.begin() as connection:
         bump(connection)
         connection.execute(insert(gaps), row)
+
+
+def note_once(engine: Engine, why: str, fault: Exception) -> None:
+    """Note, unless it is noted already, what cannot be heard from now on."""
+    now = time.time()
+    with engine.begin() as connection:
+        if connection.execute(select(gaps.c.id).where(gaps.c.why == why).limit(1)).first():
+            return
+        log.warning("%s %s", why, fault)
+        bump(connection)
+        connection.execute(insert(gaps), {"began_at": now, "ended_at": now, "messages": 0, "why": why})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -9,10 +10,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
+from amqp.exceptions import AccessRefused
 from celery import Celery
 from celery.events import EventReceiver
 from flask import Flask
 from kombu.messaging import Consumer
+from redis.exceptions import NoPermissionError
 from sqlalchemy import Engine
 
 from webapp.broker.content import REFUSED, accepted, is_bounded, notice_of
@@ -21,7 +24,7 @@ from webapp.celery_app import celery_of
 from webapp.recorder.batch import BACKLOG_RUNS, BATCH_SECONDS, Batch
 from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
-from webapp.recorder.gaps import note_gap
+from webapp.recorder.gaps import note_gap, note_once
 from webapp.recorder.health import CHECK_SECONDS, HEALTH_SECONDS, Health
 from webapp.recorder.news import Bell
 from webapp.recorder.worker_registry import WorkerRegistry
@@ -36,6 +39,10 @@ QUIET_SECONDS: Final = 1.0
 GAP: Final = (
     "The connection to the broker was lost or had gone silent; events of workers that are not instrumented may be "
     "missing."
+)
+FORBIDDEN: Final = (
+    "The broker's user may not hear the workers' events, so what they do is not recorded, but for results that can be "
+    "read. Which rights it needs stands in docs/broker.md."
 )
 LATELY: Final = 3600.0
 """Seconds for which a worker of another app is taken to be there of which a task event was heard."""
@@ -90,7 +97,10 @@ class EventRecorder:
                 for _ in self._hear():
                     pause = 0.2
             except Exception as fault:  # noqa: BLE001
-                if isinstance(fault, self.away):
+                if isinstance(fault, AccessRefused | NoPermissionError):
+                    self._note_refusal(fault)
+                    pause = BACKOFF_MAX
+                elif isinstance(fault, self.away):
                     log.warning("The broker is away (%s); trying again in %.1f s.", fault, pause)
                 else:
                     complain(log, fault)
@@ -146,6 +156,11 @@ class EventRecorder:
             except DATABASE_AWAY:
                 return
         self.deaf = None
+
+    def _note_refusal(self, fault: Exception) -> None:
+        """Say once that the broker lets nobody hear events by this name, which is no outage."""
+        with contextlib.suppress(*DATABASE_AWAY):
+            note_once(self.engine, FORBIDDEN, fault)
 
     def hears(self) -> bool:
         """Say whether the connection has lately proved to carry something."""

@@ -12,16 +12,16 @@ from typing import Any, Final
 from celery import Celery
 from flask import Flask
 from redis.exceptions import NoPermissionError, ResponseError
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine
 
 from webapp.broker.redis import is_redis, plain, plain_redis
 from webapp.broker.redis_keys import keys_of_channel
 from webapp.celery_app import celery_of
-from webapp.history.queries import bump, gaps
 from webapp.recorder.batch import Batch
 from webapp.recorder.consumer_group import READ_MAX, CopiedError, Entry, Group
 from webapp.recorder.deliveries import Deliveries
 from webapp.recorder.errors import BROKER_AWAY, DATABASE_AWAY, complain
+from webapp.recorder.gaps import note_once
 from webapp.worker.events import FIELD, REFUSED_SECONDS
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ class StreamRecorder:
             except CopiedError as fault:
                 log.warning("%s", fault)
             except NoPermissionError as fault:
-                self._note_refusal(fault)
+                # Events are recorded as they are heard then.
+                self.absent = True
+                note_once(self.engine, FORBIDDEN, fault)
                 self.stopping.wait(REFUSED_SECONDS)
             except ResponseError as fault:
                 # NOGROUP: Redis was emptied, or started again without its file. Anything else may pass as well.
@@ -99,18 +101,6 @@ class StreamRecorder:
                 self.caught_up_at = None
                 self.stopping.wait(pause)
             pause = min(pause * 2, 2.0)
-
-    def _note_refusal(self, fault: NoPermissionError) -> None:
-        """Note, once, that the stream may not be read; then events are recorded as they are heard."""
-        self.absent = True
-        now = time.time()
-        with self.engine.begin() as connection:
-            if connection.execute(select(gaps.c.id).where(gaps.c.why == FORBIDDEN).limit(1)).first():
-                return
-            log.warning("%s %s", FORBIDDEN, fault)
-            bump(connection)
-            row = {"began_at": now, "ended_at": now, "messages": 0, "why": FORBIDDEN}
-            connection.execute(insert(gaps), row)
 
     def _turn(self, client: Any) -> None:
         """Wait for a message; give others the time of a batch to arrive; read them all and write them."""

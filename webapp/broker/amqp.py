@@ -1,0 +1,65 @@
+"""What a publisher asks of RabbitMQ before it hands a message over, since nobody can look for one afterwards."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from amqp.exceptions import AccessRefused
+from celery import Celery
+
+from webapp.errors import BrokerError
+
+CONFIRM_TIMEOUT: Final = 3.0
+"""Seconds within which RabbitMQ has to answer and to confirm a message."""
+SILENT: Final = "RabbitMQ takes no messages now: it did not confirm one in time, as when it is short of memory or disk"
+
+
+def is_amqp(connection: Any) -> bool:
+    """Say whether a connection of kombu's speaks AMQP."""
+    return bool(connection.transport.driver_type == "amqp")
+
+
+def expect_queue(publisher: Celery, producer: Any, queue: str) -> None:
+    """Raise the driver's NotFound where a broker has no such queue: RabbitMQ would drop the message in silence."""
+    declared = publisher.amqp.queues.get(queue)
+    if not declared or declared.exchange.type == "direct":
+        producer.channel.queue_declare(queue, passive=True)
+
+
+def expect_confirmation(connection: Any) -> None:
+    """Raise ``BrokerError`` where RabbitMQ takes messages without confirming them, or nothing at all.
+
+    While an alarm is on (https://www.rabbitmq.com/docs/alarms) a message would wait on the connection, and run later
+    besides the one that was sent again. So a message that has no queue, which RabbitMQ confirms and drops, goes first.
+    """
+    channel = connection.channel()
+    try:
+        channel.basic_publish(
+            channel.prepare_message(b""),
+            exchange="",
+            routing_key=f"vase.{uuid.uuid4()}",
+            timeout=CONFIRM_TIMEOUT,
+            confirm_timeout=CONFIRM_TIMEOUT,
+        )
+    except AccessRefused:
+        # A user need not have the right to write to the default exchange; the channel is closed by that.
+        return
+    channel.close()
+
+
+def hang_up(connection: Any) -> None:
+    """Close a connection that does not answer, without a goodbye that would wait for an answer too."""
+    driver = connection.connection
+    if driver is not None and driver.connected:
+        driver.transport.close()
+
+
+def silence(fault: Exception) -> BrokerError | None:
+    """Return the failure of a broker that said nothing in time; None for any other."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return BrokerError(SILENT, delivered=False)
+        cause = cause.__cause__
+    return None
