@@ -8,6 +8,7 @@ from typing import Any, Final
 from amqp.exceptions import AccessRefused
 from celery import Celery
 
+from webapp.broker.errors import causes
 from webapp.errors import BrokerError
 
 CONFIRM_TIMEOUT: Final = 3.0
@@ -57,9 +58,5 @@ def hang_up(connection: Any) -> None:
 
 def silence(fault: Exception) -> BrokerError | None:
     """Return the failure of a broker that said nothing in time; None for any other."""
-    cause: BaseException | None = fault
-    while cause is not None:
-        if isinstance(cause, TimeoutError):
-            return BrokerError(SILENT, delivered=False)
-        cause = cause.__cause__
-    return None
+    timed_out = any(isinstance(cause, TimeoutError) for cause in causes(fault))
+    return BrokerError(SILENT, delivered=False) if timed_out else None

@@ -37,7 +37,7 @@ def explained(fault: Exception) -> BrokerError:
     ``UnexplainedError`` where nobody can say.
     """
     text = one_line(fault)
-    for cause in _causes(fault):
+    for cause in causes(fault):
         if isinstance(cause, QueueNotFound | SerializationError):
             return UnpublishableError(text)
         if isinstance(cause, ResponseError):
@@ -62,8 +62,8 @@ def _of_answer(answer: ResponseError, text: str) -> BrokerError:
     return UnexplainedError(text)
 
 
-def _causes(fault: BaseException | None) -> Iterator[BaseException]:
-    """kombu hides the driver's error behind one of its own."""
+def causes(fault: BaseException | None) -> Iterator[BaseException]:
+    """Yield a failure and what caused it: kombu hides the driver's error behind one of its own."""
     while fault is not None:
         yield fault
         fault = fault.__cause__
