@@ -113,3 +113,17 @@ def test_what_a_killed_worker_held_is_given_back_by_rabbitmq_alone(foreign: Fore
     foreign.wait_for(2)
     foreign.wait_for_states(SUCCESS=1)
     assert foreign.counts() == {"late(1,)": 2}
+
+
+def test_a_submission_whose_queue_was_deleted_is_not_left_pending(foreign: Foreign) -> None:
+    foreign.comparable = False
+    foreign.watch()
+    worker = foreign.worker("-c", "1")
+    submit(foreign, 1)
+    foreign.wait_for(1)
+    if foreign.watched:
+        foreign.wait_for_states(SUCCESS=1)
+        foreign.kill(worker)
+        submit(foreign, 2)
+        rabbitmq.server().control("delete_queue", "--vhost", foreign.broker.rpartition("/")[2], "celery")
+        foreign.wait_for_states(SUCCESS=1, UNCERTAIN=1)

@@ -1,11 +1,13 @@
-"""What a publisher asks of RabbitMQ before it hands a message over, since nobody can look for one afterwards."""
+"""What is asked of RabbitMQ: whether it takes a message, before one is handed over, and whether a queue is empty, since
+nobody can look into one."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any, Final
 
-from amqp.exceptions import AccessRefused
+from amqp.exceptions import AccessRefused, ChannelError, NotFound
 from celery import Celery
 
 from webapp.broker.errors import causes
@@ -47,6 +49,27 @@ def expect_confirmation(connection: Any) -> None:
         # A user need not have the right to write to the default exchange; the channel is closed by that.
         return
     channel.close()
+
+
+def occupied(connection: Any, queues: Iterable[str]) -> dict[str, str]:
+    """Return those of the queues in which messages may wait, each with the reason; of one that is gone none does.
+
+    Passive declarations, which change nothing. Raises what the driver raises when the broker is away.
+    """
+    reasons = {}
+    channel = connection.channel()
+    for queue in queues:
+        try:
+            count = channel.queue_declare(queue, passive=True).message_count
+            if count:
+                reasons[queue] = f"{count} messages wait there; which ones cannot be seen."
+        except ChannelError as exc:
+            if not isinstance(exc, NotFound):
+                reasons[queue] = str(exc)
+            # A refusal closes the channel.
+            channel = connection.channel()
+    channel.close()
+    return reasons
 
 
 def hang_up(connection: Any) -> None:

@@ -87,7 +87,7 @@ class Judge:
         absent = [row for row in silent if row.task_id not in places.task_ids]
         taken = [row for row in silent if row.task_id in places.unacked]
         solo = _solo(engine, {row.worker for row in absent})
-        seen = Seen(workers, self.held, frozenset(places.unread), read, known, {}, solo)
+        seen = Seen(workers, self.held, frozenset(places.unread), read, known, {}, solo, places.unacked_hidden)
         # Of what waits unseen no worker knows, and its absence says nothing.
         asked = [row for row in absent if row.state != "PENDING" or seen.complete(row)]
         seen = replace(seen, busy=tasks_known_to(celery, _asked([*asked, *taken], workers), workers.processes()))
@@ -126,8 +126,8 @@ class Judge:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was seen in one look: the workers and what they took, the queues that could not be read, those that this app
-    and its workers are known to read, these by worker, what each worker says that it has (None: no answer), and those
-    that say nothing while they work."""
+    and its workers are known to read, these by worker, what each worker says that it has (None: no answer), those that
+    say nothing while they work, and whether the broker hides what workers took and have not acknowledged."""
 
     workers: WorkerRegistry
     held: Deliveries
@@ -136,6 +136,7 @@ class Seen:
     queues: Mapping[str, Collection[str]] = field(default_factory=dict)
     busy: Mapping[str, set[str] | None] = field(default_factory=dict)
     solo: Collection[str] = ()
+    unacked_hidden: bool = False
 
     def complete(self, row: Row[Any]) -> bool:
         """Say whether all was looked at where the message of a run that was not found may wait.
@@ -189,7 +190,7 @@ def _verdict(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     if row.state == "PENDING":
         return _unheard(row, seen)
     if seen.ended(row.task_id):
-        if seen.complete(row):
+        if seen.complete(row) and not seen.unacked_hidden:
             return "LOST", (
                 f"Its worker {row.worker} is gone: none of its processes lives. The message is in no queue that is "
                 "known, and no result was found. It may have run in part."
@@ -233,6 +234,9 @@ def _ignored(engine: Engine, rows: Iterable[Row[Any]], now: float) -> dict[str, 
 
 def _unheard(row: Row[Any], seen: Seen) -> tuple[str, str] | None:
     if not seen.complete(row) or any(row.task_id in (known or ()) for known in seen.busy.values()):
+        return None
+    if seen.unacked_hidden and None in seen.busy.values():
+        # Whoever does not answer may have taken it.
         return None
     sent = formatting.exact_time(row.sent_at or row.created_at)
     return "UNCERTAIN", (
