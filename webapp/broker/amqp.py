@@ -4,7 +4,7 @@ nobody can look into one."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from amqp.exceptions import AccessRefused, ChannelError, NotFound
@@ -15,6 +15,8 @@ from webapp.errors import BrokerError
 
 CONFIRM_TIMEOUT: Final = 3.0
 """Seconds within which RabbitMQ has to answer and to confirm a message."""
+QUEUES_MAX: Final = 500
+"""Most queues that are asked for: anybody may name any number of them in events."""
 SILENT: Final = "RabbitMQ takes no messages now: it did not confirm one in time, as when it is short of memory or disk"
 
 
@@ -51,25 +53,28 @@ def expect_confirmation(connection: Any) -> None:
     channel.close()
 
 
-def occupied(connection: Any, queues: Iterable[str]) -> dict[str, str]:
-    """Return those of the queues in which messages may wait, each with the reason; of one that is gone none does.
+def occupied(celery: Celery, queues: Sequence[str]) -> set[str] | None:
+    """Return those of the queues in which messages may wait, for RabbitMQ; None for other brokers.
 
-    Passive declarations, which change nothing. Raises what the driver raises when the broker is away.
+    Passive declarations, which change nothing; in a queue that is gone nothing waits. Of very many queues the first are
+    asked for. Raises what the driver raises when the broker is away.
     """
-    reasons = {}
-    channel = connection.channel()
-    for queue in queues:
-        try:
-            count = channel.queue_declare(queue, passive=True).message_count
-            if count:
-                reasons[queue] = f"{count} messages wait there; which ones cannot be seen."
-        except ChannelError as exc:
-            if not isinstance(exc, NotFound):
-                reasons[queue] = str(exc)
-            # A refusal closes the channel.
-            channel = connection.channel()
-    channel.close()
-    return reasons
+    with celery.connection_or_acquire() as connection:
+        if not is_amqp(connection):
+            return None
+        waiting = set(queues[QUEUES_MAX:])
+        channel = connection.channel()
+        for queue in queues[:QUEUES_MAX]:
+            try:
+                if channel.queue_declare(queue, passive=True).message_count:
+                    waiting.add(queue)
+            except ChannelError as exc:
+                if not isinstance(exc, NotFound):
+                    waiting.add(queue)
+                # A refusal closes the channel.
+                channel = connection.channel()
+        channel.close()
+        return waiting
 
 
 def hang_up(connection: Any) -> None:

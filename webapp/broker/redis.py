@@ -20,7 +20,6 @@ from celery import Celery
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from webapp.broker import amqp
 from webapp.broker.redis_keys import Keys, keys_of_channel
 
 NEWEST: Final = 20_000
@@ -48,23 +47,21 @@ _CORRELATION_ID: Final = re.compile(rb'"correlation_id": ?("(?:[^"\\]|\\.)*")')
 class Waiting:
     """The task ids found in the queues or unacknowledged, and which queues could not be looked at whole, and why.
 
-    ``unacked`` holds the delivery tags of those that some worker took and that wait in no queue; where the broker does
-    not show these, ``unacked_hidden`` is true.
+    ``unacked`` holds the delivery tags of those that some worker took and that wait in no queue.
     """
 
     task_ids: set[str] = field(default_factory=set)
     unacked: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
-    unacked_hidden: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether everything was looked at, so that what was not found waits nowhere of that."""
-        return not self.unread and not self.unacked_hidden
+        return not self.unread
 
     def knows(self, queue: str) -> bool:
         """Say whether a message that was not found is neither in this queue nor with a worker."""
-        return queue not in self.unread and UNACKED not in self.unread and not self.unacked_hidden
+        return queue not in self.unread and UNACKED not in self.unread
 
 
 def is_redis(channel: Any) -> bool:
@@ -193,14 +190,13 @@ def waiting(
     With ``newest_first`` only the ``NEWEST`` messages of each list are looked at. With a ``memory`` of former looks
     only those that came since are read, and only ``wanted`` task ids are found. Of very many queues the first are
     looked at. A queue that cannot be looked at is told in ``unread`` and hinders no other; a key that is no list holds
-    no messages. RabbitMQ tells which queues are empty or gone, other brokers nothing. Raises what the broker's driver
-    raises when it is away.
+    no messages. For brokers other than Redis nothing is known. Raises what the broker's driver raises when it is away.
     """
     found = Waiting()
     names = list(dict.fromkeys(queues))
     with plain_redis(celery) as (keys, client):
         if keys is None:
-            return _empty_elsewhere(celery, names)
+            return Waiting(unread=dict.fromkeys([*names, UNACKED], "This broker cannot be looked into."))
         by_hash = {hash(task_id): task_id for task_id in wanted} if wanted is not None else {}
         found.unread |= dict.fromkeys(names[QUEUES_MAX:], "There are too many queues.")
         for queue in names[:QUEUES_MAX]:
@@ -218,15 +214,6 @@ def waiting(
         except ResponseError as fault:
             _note(found, UNACKED, fault)
     return found
-
-
-def _empty_elsewhere(celery: Celery, queues: list[str]) -> Waiting:
-    """Return which queues are known to be empty at a broker that is no Redis."""
-    with celery.connection_or_acquire() as connection:
-        if amqp.is_amqp(connection):
-            more = dict.fromkeys(queues[QUEUES_MAX:], "There are too many queues.")
-            return Waiting(unread=amqp.occupied(connection, queues[:QUEUES_MAX]) | more, unacked_hidden=True)
-    return Waiting(unread=dict.fromkeys([*queues, UNACKED], "This broker cannot be looked into."))
 
 
 def _note(found: Waiting, queue: str, fault: ResponseError) -> None:

@@ -20,6 +20,7 @@ from celery import Celery
 from sqlalchemy import Engine, Row, func, or_, select
 
 from webapp import formatting
+from webapp.broker import amqp
 from webapp.broker.control import rate_limited_tasks, tasks_known_to
 from webapp.broker.redis import UNACKED, Memory, queues_of, waiting
 from webapp.history.queries import gaps, runs
@@ -83,11 +84,15 @@ class Judge:
         known = _queues(engine)
         read = queues_of(celery).union(*known.values())
         named = {row.queue for row in silent if row.queue}
-        places = waiting(celery, [*read, *named], wanted=[row.task_id for row in silent], memory=self.memory)
+        queues = list(read | named)
+        places = waiting(celery, queues, wanted=[row.task_id for row in silent], memory=self.memory)
+        # Only RabbitMQ: which messages wait cannot be seen there, but where none does.
+        occupied = amqp.occupied(celery, queues) if UNACKED in places.unread else None
         absent = [row for row in silent if row.task_id not in places.task_ids]
         taken = [row for row in silent if row.task_id in places.unacked]
         solo = _solo(engine, {row.worker for row in absent})
-        seen = Seen(workers, self.held, frozenset(places.unread), read, known, {}, solo, places.unacked_hidden)
+        unread = places.unread.keys() if occupied is None else occupied
+        seen = Seen(workers, self.held, frozenset(unread), read, known, {}, solo, unacked_hidden=occupied is not None)
         # Of what waits unseen no worker knows, and its absence says nothing.
         asked = [row for row in absent if row.state != "PENDING" or seen.complete(row)]
         seen = replace(seen, busy=tasks_known_to(celery, _asked([*asked, *taken], workers), workers.processes()))
